@@ -1,0 +1,39 @@
+# Everything runs in .venv, which the first target that needs it builds.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: run demo test test-all check outdated clean
+
+run: .venv/runs           ## serve on http://127.0.0.1:8080
+	$(BIN)/python app.py serve
+
+demo: .venv/runs          ## the same, with demo content in data/demo.db
+	test -e data/demo.db || $(BIN)/python app.py seed --database data/demo.db
+	$(BIN)/python app.py serve --database data/demo.db
+
+test: .venv/tests         ## all tests that need only Python
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: .venv/tests     ## all tests
+	$(BIN)/python -m pytest
+
+check: .venv/tests        ## the linters
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+outdated: .venv/tests     ## newer releases of what is pinned
+	$(BIN)/pip list --outdated
+
+clean:                    ## remove the environment; data/ stays
+	rm -rf .venv
+
+.venv/runs: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rowboat needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/tests: .venv/runs tests/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@

@@ -1,0 +1,86 @@
+"""Rowboat's table of contents: the resources, the plugins, and the middleware, in the order in which they act."""
+
+import json
+from collections.abc import Iterator
+
+from bottle import Bottle, HTTPError, request
+
+import cli
+import handlers.articles
+import handlers.comments
+import handlers.profiles
+import handlers.tags
+import handlers.users
+import openapi
+from config import Config
+from db import Database
+from middleware import WSGIApplication, with_cors, with_request_id
+from plugins.answers import AnswersPlugin
+from plugins.authentication import AuthenticationPlugin
+from plugins.database import DatabasePlugin
+from plugins.errors import ErrorsPlugin, render
+from plugins.validation import BodyPlugin, QueryPlugin, refuse_undecodable
+
+VERSION = "0.1.0"
+
+# A new resource is one more line here.
+RESOURCES = [
+    handlers.users,
+    handlers.profiles,
+    handlers.articles,
+    handlers.comments,
+    handlers.tags,
+]
+
+# Where the API stands: its version, and the lasting alias of the newest one.
+PREFIXES = ["/api/v1", "/api"]
+
+
+class Rowboat(Bottle):  # type: ignore[misc]
+    """A Bottle whose errors are JSON, those included that no plugin sees: unknown routes, wrong methods, crashes."""
+
+    def default_error_handler(self, error: HTTPError) -> str:
+        """The body of an error answer."""
+        if error.exception:
+            request.environ["wsgi.errors"].write(f"in request {request.environ.get('rowboat.request_id')}\n")
+        return render(error)
+
+
+def routes() -> Iterator[openapi.Route]:
+    """Every route of the API as (method, path, handler, options)."""
+    for resource in RESOURCES:
+        yield from resource.ROUTES
+
+
+def make_app(config: Config, database: Database) -> WSGIApplication:
+    """The whole application on an open database."""
+    app = Rowboat()
+    app.uninstall(True)  # Bottle's own plugins, for dicts and templates
+    app.add_hook("before_request", refuse_undecodable)
+    # The first is outermost: it is asked first, and sees the answer last.
+    for plugin in (
+        ErrorsPlugin(),
+        AnswersPlugin(),
+        AuthenticationPlugin(database),
+        QueryPlugin(),
+        BodyPlugin(),
+        DatabasePlugin(database),
+    ):
+        app.install(plugin)
+    for method, path, handler, options in routes():
+        app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
+    _add_documents(app)
+    return with_request_id(with_cors(app, config.cors_origins))
+
+
+def _add_documents(app: Bottle) -> None:
+    """What describes the API: the OpenAPI document, and at / where to find it."""
+    document = json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
+    index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json"})
+    skip = ["database"]
+    app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", lambda: document, skip=skip)
+    app.route("/", "GET", lambda: index, skip=skip)
+
+
+if __name__ == "__main__":
+    cli.main(make_app, routes)

@@ -1,0 +1,99 @@
+"""Every setting, once: its name, its unit, its default, and why one would change it."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = "ROWBOAT_"
+
+
+class ConfigError(Exception):
+    """A setting has a value that cannot be used; the message names it and what it may be."""
+
+
+def _path(value: str) -> Path:
+    if not value:
+        raise ValueError("the path of a file")
+    return Path(value)
+
+
+def _host(value: str) -> str:
+    if not value:
+        raise ValueError("an address, such as 127.0.0.1 or 0.0.0.0")
+    return value
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not (value.isascii() and value.isdigit() and least <= int(value) <= most):
+            raise ValueError(f"a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return value
+
+    return parse
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(value.split())
+    for origin in origins:
+        if origin != "*" and ("://" not in origin or origin.endswith("/")):
+            raise ValueError("* or origins such as https://example.org, separated by blanks")
+    return origins
+
+
+def _setting(default: Any, parse: Callable[[str], Any], why: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "why": why})
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one process. Each is read from ROWBOAT_<NAME>; no variable needs to be set."""
+
+    database: Path = _setting(
+        Path("data/rowboat.db"), _path, "The SQLite file. It and its folder are made where they are missing."
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        _host,
+        "The address to listen on. Behind a proxy on the same machine, leave it; 0.0.0.0 is everywhere.",
+    )
+    port: int = _setting(8080, _whole(0, 65535), "The TCP port to listen on; 0 takes a free one.")
+    threads: int = _setting(
+        4, _whole(1, 64), "Threads that answer requests. More of them help only while requests wait for the disk."
+    )
+    synchronous: str = _setting(
+        "FULL",
+        _one_of("FULL", "NORMAL"),
+        "FULL: what was acknowledged survives a power cut. NORMAL: it survives a crash of the program, and is faster.",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], **flags: Any) -> "Config":
+        """The settings of `environment`, with those `flags` over them that are not None.
+
+        Raises ConfigError for a value that cannot be used, and for a ROWBOAT_* name that is no setting."""
+        settings = {PREFIX + each.name.upper(): each for each in dataclasses.fields(cls)}
+        values = {}
+        for name in sorted(key for key in environment if key.startswith(PREFIX)):
+            if name not in settings:
+                close = difflib.get_close_matches(name, settings, n=1)
+                raise ConfigError(f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ""))
+            try:
+                values[settings[name].name] = settings[name].metadata["parse"](environment[name])
+            except ValueError as error:
+                raise ConfigError(f"{name} is {environment[name]!r}; it must be {error}") from error
+        return cls(**values | {name: value for name, value in flags.items() if value is not None})

@@ -1,0 +1,57 @@
+"""How a connection to the database file is opened: always with the same settings."""
+
+import sqlite3
+from pathlib import Path
+
+from db.errors import StartupError
+
+BUSY_TIMEOUT_MS = 5000
+
+
+def connect(
+    path: Path, *, create: bool = False, query_only: bool = False, synchronous: str = "FULL"
+) -> sqlite3.Connection:
+    """A connection in autocommit mode: transactions begin and end where the code says BEGIN and COMMIT.
+
+    `synchronous` is FULL (what was committed survives a power cut) or NORMAL (it survives a crash of
+    the program). Without `create` the file must exist. Raises StartupError, which names the file."""
+    mode = "rwc" if create else "rw"
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            cached_statements=256,
+            # Each connection still serves one thread; only closing it may come from another one.
+            check_same_thread=False,
+        )
+    except sqlite3.OperationalError as error:
+        raise StartupError(f"{path}: {error}; check that the folder exists and can be written") from error
+    try:
+        _configure(connection, query_only, synchronous)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise StartupError(f"{path}: {error}; set ROWBOAT_DATABASE to another file, or move this one away") from error
+    return connection
+
+
+def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: str) -> None:
+    # First: every statement below may find the file locked.
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS:d}")
+    (timeout,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    if timeout != BUSY_TIMEOUT_MS:
+        raise sqlite3.DatabaseError(f"busy_timeout is {timeout}, not {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = NORMAL" if synchronous == "NORMAL" else "PRAGMA synchronous = FULL")
+    # The schema cannot call functions with side effects, and a damaged page is noticed early
+    # (https://sqlite.org/security.html); memory maps stay off for the same reason.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA mmap_size = 0")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -8000")  # kibibytes
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes; the WAL never shrinks otherwise
+    if query_only:
+        connection.execute("PRAGMA query_only = ON")
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # reads the file: is it a database?

@@ -1,0 +1,136 @@
+"""What handlers call: `read` and `write`, which run files of sql/ by name, all or nothing."""
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from pathlib import Path
+from typing import Any
+
+from db.connection import BUSY_TIMEOUT_MS, connect
+from db.errors import Refused, Unavailable, is_unavailable
+from db.lock import WriteLock
+from db.statements import SQLFile, load
+from db.writer import Writer
+
+Row = dict[str, Any]
+
+_WAIT_S = BUSY_TIMEOUT_MS / 1000
+
+
+class Database:
+    """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
+
+    Safe to share between threads: each reads on a connection of its own, all write through one. Open it
+    after a fork, never before."""
+
+    def __init__(self, path: Path, sql_folder: Path, synchronous: str = "FULL") -> None:
+        self.path = path
+        self._synchronous = synchronous
+        self._threads = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self.files = load(sql_folder, self._reader())
+        self._writer = Writer(lambda: connect(path, synchronous=synchronous), WriteLock(path))
+
+    def read(self, *names: str, **parameters: Any) -> Any:
+        """The column `response` of what `row` returns: a response body as JSON text; None without a row."""
+        return _response(self.row(*names, **parameters))
+
+    def row(self, *names: str, **parameters: Any) -> Row | None:
+        """Run files in order, on one snapshot of the database.
+
+        The columns of a file's first row are parameters of the files after it: what one finds, the next one
+        renders. Returns the columns of all these rows together, or None where a file that selects finds no
+        row. Raises Unavailable."""
+        connection = self._reader()
+        files = self._named(names)
+        try:
+            if len(files) == 1:
+                return _run(connection, files, parameters)
+            connection.execute("BEGIN")
+            try:
+                return _run(connection, files, parameters)
+            finally:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def rows(self, name: str, **parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The columns and all the rows of one reading file, for people who want to look at them."""
+        (statement,) = self.files[name].statements
+        cursor = self._reader().execute(statement, parameters)
+        rows = cursor.fetchall()
+        return [column[0] for column in cursor.description], rows
+
+    def write(self, *names: str, **parameters: Any) -> Any:
+        """Run files in order in one transaction; returns after the commit, like `read`.
+
+        Raises Refused when a guard says no, sqlite3.IntegrityError when a constraint does, and Unavailable;
+        in each case nothing of the call is stored."""
+        future = self.submit(*names, **parameters)
+        try:
+            return future.result(_WAIT_S)
+        except FutureTimeout:
+            # What already runs is waited for: the caller must learn whether it was stored.
+            if future.cancel():
+                raise Unavailable(f"no turn to write within {_WAIT_S:g} seconds") from None
+            return future.result()
+
+    def submit(self, *names: str, **parameters: Any) -> "Future[Any]":
+        """A future of what `write` returns. Calls submitted together share a commit."""
+        files = self._named(names)
+
+        def call(connection: sqlite3.Connection) -> Any:
+            try:
+                return _response(_run(connection, files, parameters))
+            except sqlite3.Error as error:
+                raise _translated(error) from error
+
+        return self._writer.submit(call)
+
+    def close(self) -> None:
+        """Finish the queued writes, then close every connection."""
+        self._writer.close(_WAIT_S)
+        for connection in self._readers:
+            connection.close()
+        self._readers.clear()
+
+    def _named(self, names: Sequence[str]) -> list[SQLFile]:
+        return [self.files[name] for name in names]
+
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return self._threads.connection
+        except AttributeError:
+            self._threads.connection = connect(self.path, query_only=True, synchronous=self._synchronous)
+            self._readers.append(self._threads.connection)
+            return self._threads.connection
+
+
+def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row) -> Row | None:
+    found: Row = {}
+    for file in files:
+        for statement in file.statements:
+            cursor = connection.execute(statement, parameters | found)
+            rows = cursor.fetchall()  # to the end: a half-read cursor would hold its snapshot
+            if cursor.description is None:
+                continue
+            columns = [column[0] for column in cursor.description]
+            if columns == ["verdict"]:
+                if verdicts := [verdict for (verdict,) in rows if verdict is not None]:
+                    raise Refused(verdicts)
+            elif rows:
+                found = found | dict(zip(columns, rows[0], strict=True))
+            else:
+                return None
+    return found
+
+
+def _response(row: Row | None) -> Any:
+    return row.get("response") if row else None
+
+
+def _translated(error: sqlite3.Error) -> Exception:
+    """Unavailable where it is that; else the error itself."""
+    return Unavailable(str(error)) if is_unavailable(error) else error

@@ -1,0 +1,107 @@
+"""One thread writes. Calls queue for it, and those that wait together are committed together."""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from db.errors import Unavailable
+from db.lock import WriteLock
+
+Call = Callable[[sqlite3.Connection], Any]
+Queued = tuple["Future[Any]", Call]
+
+# So that the first of a batch does not wait long for the last: 100 calls take milliseconds.
+_MOST_IN_A_BATCH = 100
+
+
+class Writer:
+    """Runs calls on one connection in the order in which they came, each in a savepoint of its own.
+
+    All that waited together share one commit, hence one fsync; no future has a result before that commit.
+    A call that raises is undone alone, and its future raises the same. An error that ends the whole
+    transaction, such as a full disk, fails every call of the batch with Unavailable: none was stored."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], lock: WriteLock) -> None:
+        self._connect = connect
+        self._lock = lock
+        self._calls: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, call: Call) -> "Future[Any]":
+        """A future of what `call(connection)` returns. Once cancelled, the call will not run."""
+        future: Future[Any] = Future()
+        self._calls.put((future, call))
+        return future
+
+    def close(self, wait_s: float) -> None:
+        """Finish what is queued, then stop; waits at most `wait_s` seconds for it."""
+        self._calls.put(None)
+        self._thread.join(wait_s)
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        stopping = False
+        while not stopping and (first := self._calls.get()):
+            batch = [first]
+            try:
+                connection = connection or self._connect()
+                with self._lock:  # as long as this waits, those who give up can cancel
+                    stopping = self._add_waiting(batch)
+                    outcomes = _run_in_one_transaction(connection, batch)
+            except Exception as error:
+                _fail(batch, error)
+            else:
+                for future, result, refusal in outcomes:
+                    future.set_exception(refusal) if refusal else future.set_result(result)
+        if connection:
+            connection.close()
+        self._lock.close()
+
+    def _add_waiting(self, batch: list[Queued]) -> bool:
+        """Take into the batch what came in the meantime; true when the writer is to stop after it."""
+        while len(batch) < _MOST_IN_A_BATCH and not self._calls.empty():
+            waiting = self._calls.get()
+            if waiting is None:
+                return True
+            batch.append(waiting)
+        return False
+
+
+def _run_in_one_transaction(
+    connection: sqlite3.Connection, batch: list[Queued]
+) -> list[tuple["Future[Any]", Any, Exception | None]]:
+    """Run and commit a batch; each call's future with its result or its exception. Raises what ended it all."""
+    outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for future, call in batch:
+            if not future.set_running_or_notify_cancel():
+                continue
+            connection.execute("SAVEPOINT call")
+            try:
+                outcomes.append((future, call(connection), None))
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise
+                connection.execute("ROLLBACK TO call")
+                outcomes.append((future, None, error))
+            connection.execute("RELEASE call")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return outcomes
+
+
+def _fail(batch: list[Queued], error: Exception) -> None:
+    """Tell every caller of a batch that nothing of it was stored."""
+    for future, _ in batch:
+        if future.running() or (not future.cancelled() and future.set_running_or_notify_cancel()):
+            failure = Unavailable(str(error))
+            failure.__cause__ = error
+            future.set_exception(failure)

@@ -1,0 +1,210 @@
+"""Articles: reading, writing, listing, and marking them as favorites."""
+
+import json
+import secrets
+from datetime import datetime
+from typing import Annotated, Any
+
+from bottle import HTTPError
+from pydantic import AfterValidator, BaseModel, Field
+from slugify import slugify
+
+from db import Database
+from db.clock import now
+from handlers.fields import Model, Page, Text, fold, link_to_next, optional, wrong
+from handlers.profiles import Profile
+from plugins import errors
+
+MOST_TAGS = 50
+
+
+def _without_duplicates(tags: list[str]) -> list[str]:
+    unique = list(dict.fromkeys(tags))
+    if len(unique) > MOST_TAGS:
+        raise wrong(f"is too long (maximum is {MOST_TAGS} tags)")
+    return unique
+
+
+Title = Annotated[str, Text(255, trimmed=True)]
+Description = Annotated[str, Text(1000)]
+Body = Annotated[str, Text(1_000_000)]
+TagList = Annotated[list[Annotated[str, Text(64, trimmed=True)]], AfterValidator(_without_duplicates)]
+
+
+class NewArticle(Model):
+    """What makes an article."""
+
+    title: Title
+    description: Description
+    body: Body
+    tags: TagList = Field(default=[], alias="tagList")
+
+
+class ArticleChanges(Model):
+    """What is to change of an article; what is left out stays."""
+
+    title: Title = optional()
+    description: Description = optional()
+    body: Body = optional()
+    tags: TagList = optional(alias="tagList")
+
+
+class ListedArticle(BaseModel):
+    """An article as listings show it: without its body."""
+
+    slug: str
+    title: str
+    description: str
+    tagList: list[str]
+    createdAt: datetime
+    updatedAt: datetime
+    favorited: bool
+    favoritesCount: int
+    author: Profile
+
+
+class Article(ListedArticle):
+    """An article with its body."""
+
+    body: str
+
+
+class ArticleAnswer(BaseModel):
+    """One article."""
+
+    article: Article
+
+
+class ArticlesAnswer(BaseModel):
+    """A page of articles, newest first, and how many the whole listing has."""
+
+    articles: list[ListedArticle]
+    articlesCount: int
+
+
+class Filters(Page):
+    """Which articles are asked for."""
+
+    tag: str = optional(description="Only articles with this tag.")
+    author: str = optional(description="Only articles by the user of this name.")
+    favorited: str = optional(description="Only articles that the user of this name likes.")
+
+
+def slug_words(title: str) -> str:
+    """The title as it stands in a slug: ASCII, lower case, hyphens; "article" for one without letters or digits."""
+    return slugify(title, max_length=80, word_boundary=True) or "article"
+
+
+def new_slug(title: str) -> str:
+    """A slug that no other article has: the title's words, a hyphen, and eight characters (40 bits) of chance."""
+    return slug_words(title) + "-" + "".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(8))
+
+
+def list_articles(db: Database, me: int | None, query: Filters) -> str:
+    """Articles, newest first; with several filters, those that pass all of them."""
+    found = db.row(
+        "articles/find",
+        "articles/list",
+        me=me,
+        tag=query.tag,
+        author=query.author and fold(query.author),
+        favorited=query.favorited and fold(query.favorited),
+        before=query.before,
+        limit=query.limit,
+        offset=query.offset,
+    )
+    return _page(found)
+
+
+def feed(db: Database, me: int, query: Page) -> str:
+    """Articles by those whom the caller follows, newest first."""
+    found = db.row("articles/feed", "articles/list", me=me, before=query.before, limit=query.limit, offset=query.offset)
+    return _page(found)
+
+
+def _page(found: dict[str, Any] | None) -> str:
+    assert found  # a listing always has a row, be it an empty page
+    link_to_next(found["next"])
+    return found["response"]
+
+
+def read(db: Database, me: int | None, slug: str) -> str | HTTPError:
+    """One article, under any slug that it has or had."""
+    return db.read("articles/render", slug=slug, me=me) or errors.not_found("article")
+
+
+def create(db: Database, me: int, article: NewArticle) -> str:
+    """Publish an article."""
+    return db.write(
+        "articles/create",
+        "articles/set_tags",
+        "articles/render",
+        me=me,
+        slug=new_slug(article.title),
+        title=article.title,
+        description=article.description,
+        body=article.body,
+        tags=json.dumps(article.tags),
+        now=now(),
+    )
+
+
+def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
+    """Change what was sent of an article of the caller's. A new title makes a new slug; the old one still finds it."""
+    changes = article.model_dump(exclude_unset=True)
+    return db.write(
+        "articles/must_be_mine",
+        "articles/update",
+        "articles/set_tags",
+        "articles/render",
+        me=me,
+        slug=slug,
+        changes=json.dumps(changes),
+        words=slug_words(article.title) if "title" in changes else None,
+        tags=json.dumps(article.tags) if "tags" in changes else None,
+        now=now(),
+    )
+
+
+def delete(db: Database, me: int, slug: str) -> None:
+    """Delete an article of the caller's, with its comments and favorites."""
+    db.write("articles/must_be_mine", "articles/delete", slug=slug, me=me)
+
+
+def favorite(db: Database, me: int, slug: str) -> str | HTTPError:
+    """Mark an article as a favorite of the caller; twice changes nothing."""
+    article = db.write("articles/favorite", "articles/render", slug=slug, me=me, now=now())
+    return article or errors.not_found("article")
+
+
+def unfavorite(db: Database, me: int, slug: str) -> str | HTTPError:
+    """Take an article off the caller's favorites; twice changes nothing."""
+    return db.write("articles/unfavorite", "articles/render", slug=slug, me=me) or errors.not_found("article")
+
+
+ROUTES = [
+    ("GET", "/articles", list_articles, {"auth": "optional", "query": Filters, "answers": ArticlesAnswer}),
+    ("GET", "/articles/feed", feed, {"auth": "required", "query": Page, "answers": ArticlesAnswer}),
+    (
+        "POST",
+        "/articles",
+        create,
+        {
+            "auth": "required",
+            "body": ("article", NewArticle),
+            "status": 201,
+            "answers": ArticleAnswer,
+            "errors": (409,),
+        },
+    ),
+    ("GET", "/articles/<slug>", read, {"auth": "optional", "answers": ArticleAnswer}),
+    (
+        "PUT",
+        "/articles/<slug>",
+        update,
+        {"auth": "required", "body": ("article", ArticleChanges), "answers": ArticleAnswer, "errors": (403, 409)},
+    ),
+    ("DELETE", "/articles/<slug>", delete, {"auth": "required", "status": 204, "errors": (403,)}),
+    ("POST", "/articles/<slug>/favorite", favorite, {"auth": "required", "answers": ArticleAnswer}),
+    ("DELETE", "/articles/<slug>/favorite", unfavorite, {"auth": "required", "answers": ArticleAnswer}),
+]

@@ -1,0 +1,91 @@
+"""What readers say under an article."""
+
+import re
+from datetime import datetime
+from typing import Annotated
+
+from bottle import HTTPError
+from pydantic import BaseModel
+
+from db import Database
+from db.clock import now
+from handlers.fields import FromCursor, Model, Text, link_to_next
+from handlers.profiles import Profile
+from plugins import errors
+
+MOST_IN_A_PAGE = 1000
+
+
+class NewComment(Model):
+    """What makes a comment."""
+
+    body: Annotated[str, Text(65536)]
+
+
+class Comment(BaseModel):
+    """A comment. It is never edited: both times are the same."""
+
+    id: int
+    createdAt: datetime
+    updatedAt: datetime
+    body: str
+    author: Profile
+
+
+class CommentAnswer(BaseModel):
+    """One comment."""
+
+    comment: Comment
+
+
+class CommentsAnswer(BaseModel):
+    """A page of an article's comments, newest first."""
+
+    comments: list[Comment]
+
+
+def list_comments(db: Database, me: int | None, slug: str, query: FromCursor) -> str | HTTPError:
+    """The newest 1,000 comments of an article; a Link header leads to the older ones."""
+    found = db.row("comments/find", "comments/render", slug=slug, me=me, before=query.before, limit=MOST_IN_A_PAGE)
+    if found is None:
+        return errors.not_found("article")
+    link_to_next(found["next"])
+    return found["response"]
+
+
+def create(db: Database, me: int, slug: str, comment: NewComment) -> str:
+    """Comment on an article."""
+    return db.write(
+        "articles/must_exist",
+        "comments/create",
+        "comments/render",
+        slug=slug,
+        me=me,
+        body=comment.body,
+        page=None,
+        now=now(),
+    )
+
+
+def delete(db: Database, me: int, slug: str, id: str) -> None:
+    """Delete a comment of the caller's."""
+    # What is not written like an id of ours is nobody's: there is no comment 0.
+    number = int(id) if re.fullmatch(r"[1-9][0-9]{0,17}", id) else 0
+    db.write("comments/must_be_mine", "comments/delete", slug=slug, me=me, id=number)
+
+
+ROUTES = [
+    (
+        "GET",
+        "/articles/<slug>/comments",
+        list_comments,
+        {"auth": "optional", "query": FromCursor, "answers": CommentsAnswer},
+    ),
+    (
+        "POST",
+        "/articles/<slug>/comments",
+        create,
+        {"auth": "required", "body": ("comment", NewComment), "status": 201, "answers": CommentAnswer},
+    ),
+    ("DELETE", "/articles/<slug>/comments/<id>", delete, {"auth": "required", "status": 204, "errors": (403,)}),
+]

@@ -1,0 +1,151 @@
+"""What the models of several resources share: texts with their limits, folded names, pages."""
+
+import base64
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+from bottle import request, response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.annotated_handlers import GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+class Model(BaseModel):
+    """A model of what clients send: no type is converted into another, unknown fields are ignored."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", regex_engine="rust-regex")
+
+
+def wrong(message: str) -> PydanticCustomError:
+    """What a validator raises; the message goes to the client as it is."""
+    # The template's braces would be filled in; the texts here have none of their own.
+    return PydanticCustomError("wrong", message)
+
+
+def optional(**described: Any) -> Any:
+    """A field that may be left out; null is another matter. `model_fields_set` says whether it was sent."""
+    return Field(default=None, **described)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Annotates a str with its limits in characters. NUL is refused everywhere: SQLite would end the text there.
+
+    A `trimmed` text loses the blanks around it; others are kept as they were sent. Unless `blank` is allowed,
+    a text must hold more than blanks."""
+
+    most: int | None
+    least: int = 1
+    trimmed: bool = False
+    blank: bool = False
+
+    def check(self, value: str) -> str:
+        """The text, trimmed where it is to be. Raises what is wrong with it."""
+        if self.trimmed:
+            value = value.strip()
+        if not self.blank and not value.strip():
+            raise wrong("can't be blank")
+        if "\0" in value:
+            raise wrong("must not contain NUL")
+        if len(value) < self.least and not self.blank:
+            raise wrong(f"is too short (minimum is {self.least} characters)")
+        if self.most is not None and len(value) > self.most:
+            raise wrong(f"is too long (maximum is {self.most} characters)")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """How pydantic checks it."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """How the OpenAPI document describes it."""
+        described = handler(schema)
+        if not self.blank:
+            described |= {"minLength": self.least, "pattern": r"\S"}
+        if self.most is not None:
+            described["maxLength"] = self.most
+        return described
+
+
+def fold(name: str) -> str:
+    """The key under which a username or an email is unique and found, whatever its case and Unicode form.
+
+    Two names have one key when they are a compatibility caseless match (Unicode 16.0, section 3.13, D146)."""
+    decomposed = unicodedata.normalize("NFD", name).casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", decomposed).casefold())
+
+
+def _digits(least: int, most: int | None) -> Callable[[Any], int]:
+    expected = f"must be a whole number, {least} or more" + (f", at most {most}" if most else "")
+
+    def parse(value: str) -> int:
+        # int() would also take blanks, underscores and other scripts' digits, but not thousands of them.
+        number = int(value[:18]) if value.isascii() and value.isdigit() else -1
+        if number < least or (most and number > most):
+            raise wrong(expected)
+        return number
+
+    return parse
+
+
+# SQLite's greatest integer: every id is below it.
+EVERYTHING = 2**63 - 1
+
+
+def encode_cursor(before: int) -> str:
+    """An opaque name for "what comes before this id". Clients take it from a Link header."""
+    return base64.urlsafe_b64encode(f"before:{before}".encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        before = int(text.removeprefix("before:"))
+    except ValueError:
+        before = 0
+    if not 0 < before < EVERYTHING or encode_cursor(before) != cursor:
+        raise wrong("must come from the Link header of an earlier page")
+    return before
+
+
+Cursor = Annotated[int, BeforeValidator(_decode_cursor), Field(json_schema_extra={"type": "string"})]
+Limit = Annotated[
+    int,
+    BeforeValidator(_digits(1, None)),
+    AfterValidator(lambda limit: min(limit, 100)),
+    Field(json_schema_extra={"minimum": 1}),
+]
+Offset = Annotated[
+    int, BeforeValidator(_digits(0, 100_000)), Field(json_schema_extra={"minimum": 0, "maximum": 100_000})
+]
+
+
+class FromCursor(BaseModel):
+    """Where a page of a listing begins."""
+
+    cursor: Cursor = optional(description="Where the page begins, from the Link header of the page before it.")
+
+    @property
+    def before(self) -> int:
+        """The id below which the page begins."""
+        return self.cursor or EVERYTHING
+
+
+class Page(FromCursor):
+    """Which part of a listing is asked for."""
+
+    limit: Limit = Field(20, description="How many to return; above 100 counts as 100.")
+    offset: Offset = Field(0, description="How many of the newest to skip.")
+
+
+def link_to_next(next_id: int | None) -> None:
+    """Set the Link header (RFC 8288) to the page that follows this one, if there is one."""
+    if next_id is None:
+        return
+    query = dict(parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    query.pop("offset", None)
+    query["cursor"] = encode_cursor(next_id)
+    response.set_header("Link", f'<{quote(request.path)}?{urlencode(query)}>; rel="next"')

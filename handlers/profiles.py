@@ -1,0 +1,48 @@
+"""Users as others see them, and following them."""
+
+from bottle import HTTPError
+from pydantic import BaseModel
+
+from db import Database
+from db.clock import now
+from handlers.fields import fold
+from plugins import errors
+
+
+class Profile(BaseModel):
+    """A user as others see them."""
+
+    username: str
+    bio: str | None
+    image: str | None
+    following: bool
+
+
+class ProfileAnswer(BaseModel):
+    """One profile."""
+
+    profile: Profile
+
+
+def read(db: Database, me: int | None, username: str) -> str | HTTPError:
+    """The profile of a user, and whether the caller follows them."""
+    return db.read("profiles/render", username_key=fold(username), me=me) or errors.not_found("profile")
+
+
+def follow(db: Database, me: int, username: str) -> str | HTTPError:
+    """Follow a user; twice changes nothing."""
+    profile = db.write("profiles/follow", "profiles/render", username_key=fold(username), me=me, now=now())
+    return profile or errors.not_found("profile")
+
+
+def unfollow(db: Database, me: int, username: str) -> str | HTTPError:
+    """Follow a user no longer; twice changes nothing."""
+    profile = db.write("profiles/unfollow", "profiles/render", username_key=fold(username), me=me)
+    return profile or errors.not_found("profile")
+
+
+ROUTES = [
+    ("GET", "/profiles/<username>", read, {"auth": "optional", "answers": ProfileAnswer}),
+    ("POST", "/profiles/<username>/follow", follow, {"auth": "required", "answers": ProfileAnswer}),
+    ("DELETE", "/profiles/<username>/follow", unfollow, {"auth": "required", "answers": ProfileAnswer}),
+]

@@ -1,0 +1,62 @@
+"""What surrounds every request, whether a route matches it or not, as WSGI middleware."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
+Headers = list[tuple[str, str]]
+
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, X-Requested-With, X-Request-Id"
+_EXPOSED = "Link, ETag, Retry-After, Server-Timing, X-Request-Id"
+_PREFLIGHT_SECONDS = "86400"
+
+
+def with_request_id(app: WSGIApplication) -> WSGIApplication:
+    """Give each request an id, in environ["rowboat.request_id"] and in X-Request-Id of the answer.
+
+    A well-formed one of the client's is taken over, so that logs of several programs can be joined."""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else uuid.uuid4().hex
+        environ["rowboat.request_id"] = request_id
+        return app(environ, _adding([("X-Request-Id", request_id)], start_response))
+
+    return answer
+
+
+def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication:
+    """Let pages of these origins ("*" is any) call the API, and answer the preflights of browsers.
+
+    There are no cookies, so any origin is safe (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+    anyone = "*" in origins
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        origin = environ.get("HTTP_ORIGIN")
+        headers: Headers = [] if anyone else [("Vary", "Origin")]
+        if anyone or origin in origins:
+            headers.append(("Access-Control-Allow-Origin", "*" if anyone else str(origin)))
+            headers.append(("Access-Control-Expose-Headers", _EXPOSED))
+        if origin and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            headers.append(("Access-Control-Allow-Methods", _METHODS))
+            headers.append(("Access-Control-Allow-Headers", _REQUEST_HEADERS))
+            headers.append(("Access-Control-Max-Age", _PREFLIGHT_SECONDS))
+            start_response("204 No Content", headers)
+            return []
+        return app(environ, _adding(headers, start_response))
+
+    return answer
+
+
+def _adding(headers: Headers, start_response: StartResponse) -> StartResponse:
+    def start(status: str, own: Headers, exc_info: Any = None) -> Any:
+        return start_response(status, own + headers, exc_info)
+
+    return start

@@ -1,0 +1,76 @@
+"""Who is calling: tokens, and the sessions that they stand for."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from bottle import Route, request
+
+from db import Database, Unavailable
+from db.clock import ago, now
+from plugins import errors
+
+# A session ends when it was not used for so long.
+SESSION_LIFETIME = timedelta(days=30)
+
+# Its last use is written at most so often: else every reading request would be a write.
+TOUCH_EVERY = timedelta(hours=1)
+
+
+def new_token() -> str:
+    """256 bits of chance as 43 characters that are safe in a header."""
+    return secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """What the database knows of a token: its SHA-256 in hexadecimal. Of 256 random bits a plain hash is enough."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def sent_token() -> str:
+    """The token of the current request. What is not one token behind `Token` or `Bearer` is nobody's token."""
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
+    return token.strip() if scheme.lower() in ("token", "bearer") else ""
+
+
+class AuthenticationPlugin:
+    """Passes the caller's user id as `me` to routes with the option auth="required" or "optional".
+
+    Without a token `me` is None where it is optional, and the answer 401 where it is required. A token
+    that is not valid is 401 in either case."""
+
+    name = "authentication"
+    api = 2
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
+        """Surround the routes that name the option."""
+        auth = route.config.get("auth")
+        if auth is None:
+            return callback
+
+        def authenticated(**arguments: Any) -> Any:
+            anonymous = "HTTP_AUTHORIZATION" not in request.environ
+            if anonymous and auth == "required":
+                raise errors.token_missing()
+            return callback(me=None if anonymous else self._user_of(sent_token()), **arguments)
+
+        return authenticated
+
+    def _user_of(self, token: str) -> int:
+        token_hash = hash_token(token)
+        session = self._database.row(
+            "sessions/find", token_hash=token_hash, expired=ago(SESSION_LIFETIME), touch_before=ago(TOUCH_EVERY)
+        )
+        if session is None:
+            raise errors.token_invalid()
+        if session["due"]:
+            # Whoever only reads is served also while nobody can write.
+            with suppress(Unavailable):
+                self._database.write("sessions/touch", token_hash=token_hash, now=now())
+        return int(session["user_id"])

@@ -1,0 +1,149 @@
+"""Every error that a client can get, once: its status, its key, its message."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from bottle import HTTPError, Route, response
+
+from db import Refused, Unavailable
+
+JSON = "application/json; charset=utf-8"
+
+
+class Problem(HTTPError):  # type: ignore[misc]
+    """An answer with an error status. `errors` maps a field or a thing to what is wrong with it."""
+
+    def __init__(self, status: int, errors: dict[str, str], **headers: str) -> None:
+        super().__init__(status, **headers)
+        self.errors = errors
+
+
+def body_unreadable(why: str) -> Problem:
+    """The body is no JSON object that can be used."""
+    return Problem(400, {"body": why})
+
+
+def undecodable(part: str) -> Problem:
+    """The path or the query of the address is not text in UTF-8."""
+    return Problem(400, {part: "must be UTF-8 without NUL"})
+
+
+def token_missing() -> Problem:
+    """The route needs a token, and none was sent."""
+    return Problem(401, {"token": "is missing"})
+
+
+def token_invalid() -> Problem:
+    """A token was sent that is nobody's, or no longer."""
+    return Problem(401, {"token": "is invalid"})
+
+
+def credentials_invalid() -> Problem:
+    """Nobody has this email with this password; which of the two is wrong is not said."""
+    return Problem(401, {"credentials": "invalid"})
+
+
+def not_found(thing: str) -> Problem:
+    """There is no such article, profile, comment or route."""
+    return Problem(404, {thing: "not found"})
+
+
+def body_too_large(most_bytes: int) -> Problem:
+    """The body is longer than any that is taken."""
+    return Problem(413, {"body": f"is too large (maximum is {most_bytes} bytes)"})
+
+
+def body_type_unsupported(why: str) -> Problem:
+    """The body may be good, but it does not say that it is JSON in UTF-8."""
+    return Problem(415, {"body": why})
+
+
+def invalid(errors: dict[str, str]) -> Problem:
+    """Fields or parameters that cannot be used."""
+    return Problem(422, errors)
+
+
+def database_unavailable() -> Problem:
+    """The database is locked, full or out of reach; the same request may succeed a little later."""
+    return Problem(503, {"database": "is not available; try again"}, **{"Retry-After": "1"})
+
+
+# What a verdict of a SQL file, such as "comment: forbidden", is answered with.
+_VERDICTS = {"forbidden": 403, "not found": 404, "has already been taken": 409}
+
+# What a constraint of the schema means to the client who ran into it. SQLite names a CHECK by its name and
+# a UNIQUE by its columns. The models refuse such values before the database does; this is what answers
+# should one ever let a value through.
+CONSTRAINTS = {
+    "users.username_key": (409, "username", "has already been taken"),
+    "users.email_key": (409, "email", "has already been taken"),
+    "slugs.slug": (409, "title", "has already been taken"),
+    "users_username_length": (422, "username", "must have 1 to 64 characters"),
+    "users_email_length": (422, "email", "must have 3 to 254 characters"),
+    "users_bio_length": (422, "bio", "must have at most 5000 characters"),
+    "users_image_length": (422, "image", "must have at most 65536 characters"),
+    "articles_title_length": (422, "title", "must have 1 to 255 characters"),
+    "articles_description_length": (422, "description", "must have 1 to 1000 characters"),
+    "articles_body_length": (422, "body", "must have 1 to 1000000 characters"),
+    "slugs_slug_reserved": (422, "title", "cannot be used"),
+    "tags_name_length": (422, "tagList", "must hold texts of 1 to 64 characters"),
+    "article_tags_position_range": (422, "tagList", "must hold at most 50 tags"),
+    "article_tags.tag_id, article_tags.article_id": (422, "tagList", "must not hold a tag twice"),
+    "comments_body_length": (422, "body", "must have 1 to 65536 characters"),
+}
+
+
+def refused(refusal: Refused) -> Problem:
+    """The contract's answer to the verdicts of a guarded write."""
+    errors = dict(verdict.split(": ", 1) for verdict in refusal.verdicts)
+    return Problem(_VERDICTS[next(iter(errors.values()))], errors)
+
+
+def violated(error: sqlite3.IntegrityError) -> Problem | None:
+    """The answer to a broken constraint; None where it is our own mistake."""
+    status, field, message = CONSTRAINTS.get(str(error).partition(" constraint failed: ")[2], (500, "", ""))
+    return Problem(status, {field: message}) if field else None
+
+
+class ErrorsPlugin:
+    """Turns what the database refuses into the answer that the contract has for it."""
+
+    name = "errors"
+    api = 2
+
+    def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
+        """Surround every route."""
+
+        def answer(**arguments: Any) -> Any:
+            try:
+                return callback(**arguments)
+            except Refused as refusal:
+                return refused(refusal)
+            except Unavailable:
+                return database_unavailable()
+            except sqlite3.IntegrityError as error:
+                problem = violated(error)
+                if problem is None:
+                    raise
+                return problem
+
+        return answer
+
+
+def render(error: HTTPError) -> str:
+    """The body of any error answer, Bottle's own included: {"errors": {"<key>": ["<message>"]}}."""
+    response.content_type = JSON
+    if isinstance(error, Problem):
+        errors = error.errors
+    elif error.status_code == 404:
+        errors = {"route": "not found"}
+    elif error.status_code == 405:
+        errors = {"method": "not allowed"}
+        # Bottle answers HEAD wherever it answers GET, and does not say so.
+        response.set_header("Allow", ", ".join(error.get_header("Allow").replace("GET", "GET,HEAD").split(",")))
+    else:
+        response.status = 500
+        errors = {"server": "internal error"}
+    return json.dumps({"errors": {key: [message] for key, message in errors.items()}}, ensure_ascii=False)

@@ -1,0 +1,145 @@
+"""What clients send, checked against the models that a route names: bodies and queries."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+import pydantic_core
+from bottle import Route, request
+from pydantic import BaseModel, ValidationError
+
+from plugins import errors
+
+MAX_BODY_BYTES = 1024 * 1024
+_MAX_DEPTH = 100
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def refuse_undecodable() -> None:
+    """Answer 400 when the path or the query is not UTF-8, or holds NUL. Runs before the route is looked for.
+
+    Bottle would leave out what it cannot decode: /articles/foo%FF would find foo."""
+    environ = request.environ
+    _require_text("path", environ["bottle.raw_path"].encode("latin-1"))
+    query = environ.get("QUERY_STRING", "").encode("latin-1")
+    _require_text("query", query)
+    _require_text("query", unquote_to_bytes(query))
+
+
+def _require_text(part: str, sent: bytes) -> None:
+    try:
+        text = sent.decode()
+    except UnicodeDecodeError:
+        raise errors.undecodable(part) from None
+    if "\0" in text:
+        raise errors.undecodable(part)
+
+
+class QueryPlugin:
+    """Passes what stands behind the `?` as `query` to routes with the option query=Model.
+
+    A parameter that appears twice counts as its last; one that the model does not know is ignored."""
+
+    name = "query"
+    api = 2
+
+    def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
+        """Surround the routes that name the option."""
+        model = route.config.get("query")
+        if model is None:
+            return callback
+
+        def with_query(**arguments: Any) -> Any:
+            text = request.environ.get("QUERY_STRING", "").encode("latin-1").decode()
+            return callback(query=_validated(model, dict(parse_qsl(text, keep_blank_values=True))), **arguments)
+
+        return with_query
+
+
+class BodyPlugin:
+    """Passes a part of the JSON body to routes with the option body=(key, Model), as the argument `key`."""
+
+    name = "body"
+    api = 2
+
+    def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
+        """Surround the routes that name the option."""
+        if "body" not in route.config:
+            return callback
+        key, model = route.config["body"]
+
+        def with_body(**arguments: Any) -> Any:
+            sent = _json_object(_body()).get(key)
+            if not isinstance(sent, dict):
+                raise errors.invalid({key: "can't be blank"})
+            value = _validated(model, sent)
+            if not value.model_fields_set:
+                raise errors.invalid({key: "can't be blank"})
+            return callback(**{key: value}, **arguments)
+
+        return with_body
+
+
+def _body() -> bytes:
+    """The request's body. Raises the 413 or 415 for one that is too large or says that it is not JSON."""
+    environ = request.environ
+    length = int(environ.get("CONTENT_LENGTH") or 0)
+    if length > MAX_BODY_BYTES:
+        raise errors.body_too_large(MAX_BODY_BYTES)
+    media_type, *parameters = (part.strip().lower() for part in environ.get("CONTENT_TYPE", "").split(";"))
+    charsets = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]
+    if media_type != "application/json" or any(charset != "utf-8" for charset in charsets):
+        raise errors.body_type_unsupported("must be sent as Content-Type: application/json, in UTF-8")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise errors.body_type_unsupported("must be sent without a Content-Encoding")
+    body: bytes = environ["wsgi.input"].read(length)
+    return body
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    """The body as a dict. Of a key that appears twice, the last value counts (RFC 8259 leaves it open)."""
+    try:
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise errors.body_unreadable(f"is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise errors.body_unreadable("must be a JSON object")
+    if _deeper_than(_MAX_DEPTH, value):
+        raise errors.body_unreadable(f"is nested deeper than {_MAX_DEPTH}")
+    return value
+
+
+def _deeper_than(depth: int, value: Any) -> bool:
+    level = [value]
+    while level and depth:
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        depth -= 1
+    return bool(level)
+
+
+def _validated(model: type[AnyModel], sent: dict[str, Any]) -> AnyModel:
+    try:
+        return model.model_validate(sent)
+    except ValidationError as invalid:
+        messages: dict[str, str] = {}
+        for error in invalid.errors(include_url=False):
+            messages.setdefault(str(error["loc"][0]), _message(error))
+        raise errors.invalid(messages) from None
+
+
+def _message(error: Any) -> str:
+    match error["type"]:
+        case "missing":
+            return "can't be blank"
+        case "string_type":
+            return "can't be blank" if error["input"] is None else "must be a string"
+        case "list_type":
+            return "must be an array of strings"
+        case _:
+            return str(error["msg"])

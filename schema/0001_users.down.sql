@@ -1,0 +1,2 @@
+-- Loses every account.
+DROP TABLE users;

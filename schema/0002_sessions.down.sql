@@ -1,0 +1,2 @@
+-- Logs everybody out.
+DROP TABLE sessions;

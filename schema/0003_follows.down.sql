@@ -1,0 +1,2 @@
+-- Loses who follows whom; the people stay.
+DROP TABLE follows;

@@ -1,0 +1,3 @@
+-- Loses every tag; the articles stay.
+DROP TABLE article_tags;
+DROP TABLE tags;

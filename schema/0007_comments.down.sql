@@ -1,0 +1,2 @@
+-- Loses every comment.
+DROP TABLE comments;

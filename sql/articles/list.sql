@@ -1,0 +1,54 @@
+-- A page of articles without their bodies: every listing is rendered here.
+--
+--   :page   TEXT            a JSON array of ids, in the order in which they are shown
+--   :total  INTEGER         how many articles the whole listing has
+--   :me     INTEGER | NULL  the caller's user id; NULL when anonymous
+--
+-- Returns the response body as JSON. sql/articles/find.sql and sql/articles/feed.sql find the page;
+-- the shape with the body stands in sql/articles/render.sql.
+
+WITH
+in_order AS (
+    SELECT json_object(
+               'slug',           articles.slug,
+               'title',          articles.title,
+               'description',    articles.description,
+               'tagList', (
+                   SELECT json_group_array(name)
+                     FROM (SELECT tags.name
+                             FROM article_tags
+                             JOIN tags ON tags.id = article_tags.tag_id
+                            WHERE article_tags.article_id = articles.id
+                            ORDER BY article_tags.position)),
+               'createdAt',      articles.created_at,
+               'updatedAt',      articles.updated_at,
+               -- SQLite has no booleans; JSON has.
+               'favorited', json(iif(EXISTS (
+                   SELECT 1
+                     FROM favorites
+                    WHERE user_id = :me
+                      AND article_id = articles.id
+               ), 'true', 'false')),
+               'favoritesCount', articles.favorites_count,
+               'author', json_object(
+                   'username',  users.username,
+                   'bio',       users.bio,
+                   'image',     users.image,
+                   'following', json(iif(EXISTS (
+                       SELECT 1
+                         FROM follows
+                        WHERE follower_id = :me
+                          AND followed_id = users.id
+                   ), 'true', 'false')))
+           ) AS article
+      FROM json_each(:page) AS page
+      -- CROSS JOIN keeps this order: the page leads, the rest is looked up.
+     CROSS JOIN articles ON articles.id = page.value
+     CROSS JOIN users    ON users.id = articles.author_id
+     ORDER BY page.key
+)
+SELECT json_object(
+           -- json() again: text that crossed a CTE is no longer known to be JSON.
+           'articles',      json_group_array(json(article)),
+           'articlesCount', :total) AS response
+  FROM in_order;

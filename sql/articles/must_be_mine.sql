@@ -1,0 +1,15 @@
+-- Refuse to change an article of somebody else.
+--
+--   :slug  TEXT     a slug that the article has or had
+--   :me    INTEGER  the caller's user id
+--
+-- Returns one row: the verdict, NULL when the article is the caller's.
+
+SELECT CASE
+           WHEN articles.id IS NULL       THEN 'article: not found'
+           WHEN articles.author_id <> :me THEN 'article: forbidden'
+       END AS verdict
+  -- One row to hang the joins on: there is an answer also when they find nothing.
+  FROM (SELECT 1)
+  LEFT JOIN slugs    ON slugs.slug = :slug
+  LEFT JOIN articles ON articles.id = slugs.article_id;

@@ -1,0 +1,17 @@
+-- Refuse a username or an email that somebody else has.
+--
+--   :username_key  TEXT | NULL     the folded username; NULL when it is not to be set
+--   :email_key     TEXT | NULL     the folded email; NULL when it is not to be set
+--   :me            INTEGER | NULL  the caller's user id; NULL when registering
+--
+-- Returns a verdict for each of the two that is taken; no row when both are free.
+
+SELECT 'username: has already been taken' AS verdict
+  FROM users
+ WHERE username_key = :username_key
+   AND id IS NOT :me
+ UNION ALL
+SELECT 'email: has already been taken'
+  FROM users
+ WHERE email_key = :email_key
+   AND id IS NOT :me;
