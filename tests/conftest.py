@@ -1,0 +1,162 @@
+"""The two fixtures, `api` and `db`, and the people who use them."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from webtest import TestApp, TestResponse
+
+import app
+from config import Config
+from db import Database
+from db.migrations import migrate
+from tests.described import require_described
+
+HOME = Path(app.__file__).parent
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty migrated database, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "rowboat.db"
+    migrate(path, HOME / "schema")
+    return path
+
+
+@pytest.fixture
+def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
+    """A database of the test's own, empty."""
+    path = tmp_path / "rowboat.db"
+    shutil.copy(migrated, path)
+    with closing(Database(path, HOME / "sql")) as database:
+        yield database
+
+
+@pytest.fixture
+def api(db: Database) -> "Api":
+    """The API on `db`, called by nobody in particular."""
+    return Api(TestApp(app.make_app(Config(), db)))
+
+
+class Api:
+    """A client without a token. Paths are relative to the API; every answer is checked against the OpenAPI document."""
+
+    prefix = "/api/v1"
+
+    def __init__(self, client: TestApp, headers: dict[str, str] | None = None) -> None:
+        self.client = client
+        self.headers = headers or {}
+
+    def someone(self, name: str, **fields: Any) -> "Someone":
+        """A new user with a session."""
+        user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD} | fields
+        answer = self.post("/users", {"user": user}).json["user"]
+        return Someone(self.client, answer)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> TestResponse:
+        """Send a request, a body as JSON. Without `status` the answer must be a good one."""
+        headers = self.headers | (headers or {})
+        if body is not None:
+            sender = getattr(self.client, f"{method.lower()}_json")
+            answer = sender(self.prefix + path, body, headers=headers, status="*")
+        else:
+            answer = self.client.request(self.prefix + path, method=method, headers=headers, status="*")
+        expected = answer.status_int < 400 if status is None else answer.status_int == status
+        assert expected, f"{method} {path}: {answer.status} {answer.text}"
+        require_described(method, path, answer)
+        return answer
+
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.call("GET", path, **options)
+
+    def post(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        return self.call("POST", path, body, **options)
+
+    def put(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        return self.call("PUT", path, body, **options)
+
+    def delete(self, path: str, **options: Any) -> TestResponse:
+        return self.call("DELETE", path, **options)
+
+    def refusal(self, status: int, method: str, path: str, body: Any = None, **options: Any) -> dict[str, str]:
+        """The errors of an answer that is expected to be bad, by key; each key has one message."""
+        answer = self.call(method, path, body, status=status, **options)
+        assert all(len(messages) == 1 for messages in answer.json["errors"].values())
+        return {key: messages[0] for key, messages in answer.json["errors"].items()}
+
+    def reads(self, slug: str) -> dict[str, Any]:
+        return self.get(f"/articles/{slug}").json["article"]
+
+    def lists(self, **query: Any) -> dict[str, Any]:
+        return self.get(f"/articles?{urlencode(query)}").json
+
+    def titles(self, **query: Any) -> list[str]:
+        return [article["title"] for article in self.lists(**query)["articles"]]
+
+    def comments_of(self, slug: str) -> list[dict[str, Any]]:
+        return self.get(f"/articles/{slug}/comments").json["comments"]
+
+    def profile(self, name: str) -> dict[str, Any]:
+        return self.get(f"/profiles/{quote(name)}").json["profile"]
+
+    def tags(self) -> list[str]:
+        return self.get("/tags").json["tags"]
+
+
+class Someone(Api):
+    """A client with the token of a user."""
+
+    def __init__(self, client: TestApp, user: dict[str, Any]) -> None:
+        super().__init__(client, {"Authorization": f"Token {user['token']}"})
+        self.name = user["username"]
+        self.email = user["email"]
+        self.token = user["token"]
+
+    def me(self) -> dict[str, Any]:
+        return self.get("/user").json["user"]
+
+    def changes(self, **fields: Any) -> dict[str, Any]:
+        return self.put("/user", {"user": fields}).json["user"]
+
+    def writes(self, title: str, *tags: str, **fields: Any) -> str:
+        """Publish an article; its slug."""
+        article = {"title": title, "description": "About it", "body": "The text", "tagList": list(tags)} | fields
+        return self.post("/articles", {"article": article}).json["article"]["slug"]
+
+    def edits(self, slug: str, **fields: Any) -> dict[str, Any]:
+        return self.put(f"/articles/{slug}", {"article": fields}).json["article"]
+
+    def deletes(self, slug: str) -> None:
+        self.delete(f"/articles/{slug}", status=204)
+
+    def likes(self, slug: str) -> dict[str, Any]:
+        return self.post(f"/articles/{slug}/favorite").json["article"]
+
+    def unlikes(self, slug: str) -> dict[str, Any]:
+        return self.delete(f"/articles/{slug}/favorite").json["article"]
+
+    def follows(self, name: str) -> dict[str, Any]:
+        return self.post(f"/profiles/{quote(name)}/follow").json["profile"]
+
+    def unfollows(self, name: str) -> dict[str, Any]:
+        return self.delete(f"/profiles/{quote(name)}/follow").json["profile"]
+
+    def says(self, slug: str, text: str) -> dict[str, Any]:
+        """Comment on an article; the comment."""
+        return self.post(f"/articles/{slug}/comments", {"comment": {"body": text}}).json["comment"]
+
+    def feed(self, **query: Any) -> dict[str, Any]:
+        return self.get(f"/articles/feed?{urlencode(query)}").json
