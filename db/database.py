@@ -16,18 +16,19 @@ from db.writer import Writer
 
 Row = dict[str, Any]
 
-_WAIT_S = BUSY_TIMEOUT_MS / 1000
-
 
 class Database:
     """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
 
     Safe to share between threads: each reads on a connection of its own, all write through one. Open it
-    after a fork, never before."""
+    after a fork, never before. A write waits for its turn `wait_s` seconds at most."""
 
-    def __init__(self, path: Path, sql_folder: Path, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, sql_folder: Path, synchronous: str = "FULL", wait_s: float = BUSY_TIMEOUT_MS / 1000
+    ) -> None:
         self.path = path
         self._synchronous = synchronous
+        self._wait_s = wait_s
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self.files = load(sql_folder, self._reader())
@@ -70,11 +71,11 @@ class Database:
         in each case nothing of the call is stored."""
         future = self.submit(*names, **parameters)
         try:
-            return future.result(_WAIT_S)
+            return future.result(self._wait_s)
         except FutureTimeout:
             # What already runs is waited for: the caller must learn whether it was stored.
             if future.cancel():
-                raise Unavailable(f"no turn to write within {_WAIT_S:g} seconds") from None
+                raise Unavailable(f"no turn to write within {self._wait_s:g} seconds") from None
             return future.result()
 
     def submit(self, *names: str, **parameters: Any) -> "Future[Any]":
@@ -91,7 +92,7 @@ class Database:
 
     def close(self) -> None:
         """Finish the queued writes, then close every connection."""
-        self._writer.close(_WAIT_S)
+        self._writer.close(self._wait_s)
         for connection in self._readers:
             connection.close()
         self._readers.clear()
