@@ -1,5 +1,7 @@
 """The two fixtures, `api` and `db`, and the people who use them."""
 
+import re
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +20,7 @@ from tests.described import require_described
 
 HOME = Path(app.__file__).parent
 PASSWORD = "correct horse"
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="session")
@@ -64,16 +67,15 @@ class Api:
         path: str,
         body: Any = None,
         *,
+        raw: bytes = b"",
         status: int | None = None,
         headers: dict[str, str] | None = None,
     ) -> TestResponse:
-        """Send a request, a body as JSON. Without `status` the answer must be a good one."""
+        """Send a request, a body as JSON or `raw` as it is. Without `status` the answer must be a good one."""
         headers = self.headers | (headers or {})
         if body is not None:
-            sender = getattr(self.client, f"{method.lower()}_json")
-            answer = sender(self.prefix + path, body, headers=headers, status="*")
-        else:
-            answer = self.client.request(self.prefix + path, method=method, headers=headers, status="*")
+            raw, headers = json.dumps(body).encode(), JSON | headers
+        answer = self.client.request(self.prefix + path, method=method, body=raw, headers=headers, status="*")
         expected = answer.status_int < 400 if status is None else answer.status_int == status
         assert expected, f"{method} {path}: {answer.status} {answer.text}"
         require_described(method, path, answer)
@@ -105,6 +107,15 @@ class Api:
 
     def titles(self, **query: Any) -> list[str]:
         return [article["title"] for article in self.lists(**query)["articles"]]
+
+    def pages(self, path: str) -> Iterator[dict[str, Any]]:
+        """What a path answers, and what each Link header leads on to."""
+        while path:
+            answer = self.get(path)
+            link = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
+            assert link or "Link" not in answer.headers
+            yield answer.json
+            path = link[1].removeprefix(self.prefix) if link else ""
 
     def comments_of(self, slug: str) -> list[dict[str, Any]]:
         return self.get(f"/articles/{slug}/comments").json["comments"]
