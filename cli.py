@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from slugify import slugify
 
 import seed as demo
 import serve as server
 from config import Config, ConfigError
-from db import Database, StartupError
+from db import Database, StartupError, schema
 from db.connection import connect
-from db.migrations import applied, find_scripts, migrate, pending
+from db.migrations import Applied, Migration, Report, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.statements import SQLFile, find
 from handlers import sql_behind
 
@@ -52,9 +53,49 @@ def _config(**flags: Any) -> Config:
 
 
 def _open(config: Config) -> Database:
-    """The database, migrated."""
-    migrate(config.database, SCHEMA, click.echo)
+    """The database, migrated or, where the settings say so, found to be."""
+    if config.migrate == "check":
+        waiting = _pending(config)
+        if waiting:
+            raise StartupError(
+                f"{len(waiting)} schema scripts are pending, from {waiting[0]}; run `python app.py migrate` first"
+            )
+    else:
+        with _report() as report:
+            migrate(config.database, SCHEMA, report, backup=config.migration_backup)
     return Database(config.database, SQL, config.synchronous)
+
+
+def _ledger(config: Config) -> list[Applied]:
+    """What is applied; nothing where there is no database, which is not created either."""
+    if not config.database.exists():
+        return []
+    with closing(connect(config.database, query_only=True)) as connection:
+        return read_ledger(connection)
+
+
+def _pending(config: Config) -> list[Migration]:
+    return pending(find_migrations(SCHEMA), _ledger(config))
+
+
+@contextmanager
+def _report() -> Iterator[Report]:
+    """Where the runner tells what it does: lines, and on a terminal also what is running."""
+    if not sys.stderr.isatty():
+        yield Report(click.echo)
+        return
+
+    def show(text: str) -> None:
+        click.echo(f"\r{text[:78]:<78}", nl=False, err=True)
+
+    def line(text: str) -> None:
+        show("")
+        click.echo(f"\r{text}")
+
+    try:
+        yield Report(line, show)
+    finally:
+        click.echo("\r", nl=False, err=True)
 
 
 @commands.command()
@@ -74,28 +115,104 @@ def serve(context: click.Context, /, **flags: Any) -> None:
 
 @commands.command("migrate")
 @_database_option
-def migrate_command(**flags: Any) -> None:
+@click.option("--to", type=click.IntRange(0), metavar="N", help="Only up to script N.")
+@click.option("--dry-run", is_flag=True, help="Print the SQL that would run, and change nothing.")
+def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
     """Apply the schema scripts that are pending."""
     config = _config(**flags)
-    if not migrate(config.database, SCHEMA, click.echo):
-        click.echo("nothing to apply")
+    if dry_run:
+        for migration in _pending(config):
+            if to is None or migration.version <= to:
+                click.echo(f"-- {migration.up.name}\n{migration.up.read_text(encoding='utf-8')}")
+        return
+    with _report() as report:
+        if not migrate(config.database, SCHEMA, report, to=to, backup=config.migration_backup):
+            report.line("nothing to apply")
+
+
+@commands.command("rollback")
+@_database_option
+@click.option("--steps", type=click.IntRange(1), metavar="K", help="Undo the newest K scripts; 1 without an option.")
+@click.option("--to", type=click.IntRange(0), metavar="N", help="Undo every script above N.")
+def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
+    """Undo the newest schema scripts. Their down scripts say what is lost."""
+    if steps and to is not None:
+        raise click.UsageError("--steps and --to exclude each other")
+    config = _config(**flags)
+    target = max(0, len(_ledger(config)) - (steps or 1)) if to is None else to
+    with _report() as report:
+        if not rollback(config.database, SCHEMA, report, to=target, backup=config.migration_backup):
+            report.line("nothing to undo")
 
 
 @commands.command()
 @_database_option
-def status(**flags: Any) -> None:
-    """Show which schema scripts are applied, and which are pending."""
-    config = _config(**flags)
-    scripts = find_scripts(SCHEMA)
-    ledger = []
-    if config.database.exists():
-        with closing(connect(config.database, query_only=True)) as connection:
-            ledger = applied(connection)
-    waiting = pending(scripts, ledger)
-    for row in ledger:
-        click.echo(f"{row.version:04d} {row.name:<20} applied {row.applied_at} in {row.ms} ms")
-    for script in waiting:
-        click.echo(f"{script.version:04d} {script.name:<20} pending")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def status(as_json: bool, **flags: Any) -> None:
+    """Show each schema script: applied, pending, edited since it was applied, or missing."""
+    found = list(states(find_migrations(SCHEMA), _ledger(_config(**flags))))
+    if as_json:
+        rows = [
+            {"version": version, "name": name, "state": state}
+            | ({"applied_at": row.applied_at, "ms": row.ms} if row else {})
+            for state, version, name, row in found
+        ]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for state, version, name, row in found:
+        when = f"  {row.applied_at}  {row.ms} ms" if row else ""
+        click.echo(f"{version:04d}  {name:<20}  {state:<7}{when}".rstrip())
+
+
+@commands.group("migration")
+def migration_group() -> None:
+    """Write and prove schema scripts."""
+
+
+@migration_group.command("new")
+@click.argument("name")
+def migration_new(name: str) -> None:
+    """Make the next pair of schema scripts, such as 0008_bookmarks.sql, for you to fill in."""
+    words = slugify(name, separator="_")
+    if not words:
+        raise StartupError(f"{name!r} has no letters; name what the script adds, such as bookmarks")
+    stem = f"{len(find_migrations(SCHEMA)) + 1:04d}_{words}"
+    up, down = SCHEMA / f"{stem}.sql", SCHEMA / f"{stem}.down.sql"
+    up.write_text("-- What this adds, and why.\n")
+    down.write_text("-- What is lost by going back; or, alone, why nobody can.\n")
+    click.echo(f"{up}\n{down}")
+
+
+@migration_group.command("verify")
+def migration_verify() -> None:
+    """Apply, undo and apply again each script on a scratch database, and compare what comes out."""
+    for line in schema.verify(SCHEMA):
+        click.echo(line)
+
+
+@commands.group("schema")
+def schema_group() -> None:
+    """Show and compare the schema."""
+
+
+@schema_group.command("dump")
+def schema_dump() -> None:
+    """Write schema/schema.sql from the scripts."""
+    with closing(schema.build(SCHEMA)) as connection:
+        (SCHEMA / "schema.sql").write_text(schema.dump(connection), encoding="utf-8")
+
+
+@schema_group.command("check")
+@_database_option
+def schema_check(**flags: Any) -> None:
+    """Name each difference between a database and what the scripts build; exit status 1 when there is one."""
+    with closing(connect(_config(**flags).database, query_only=True)) as connection:
+        found = list(schema.differences(connection, SCHEMA))
+    for line in found:
+        click.echo(line)
+    if found:
+        sys.exit(1)
+    click.echo("the schema is what the scripts build")
 
 
 @commands.command()

@@ -44,6 +44,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(value: str) -> bool:
+    return _one_of("on", "off")(value) == "on"
+
+
 def _origins(value: str) -> tuple[str, ...]:
     origins = tuple(value.split())
     for origin in origins:
@@ -76,6 +80,14 @@ class Config:
         "FULL",
         _one_of("FULL", "NORMAL"),
         "FULL: what was acknowledged survives a power cut. NORMAL: it survives a crash of the program, and is faster.",
+    )
+    migrate: str = _setting(
+        "apply",
+        _one_of("apply", "check"),
+        "What serve does about pending schema scripts: apply them, or refuse to start until `migrate` has.",
+    )
+    migration_backup: bool = _setting(
+        True, _switch, "Whether a copy of the database is written before its schema changes: on or off."
     )
     cors_origins: tuple[str, ...] = _setting(
         ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."

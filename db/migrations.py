@@ -1,19 +1,20 @@
-"""The numbered scripts of schema/: which there are, which are applied, and applying the others in order."""
+"""The numbered scripts of schema/: which there are, which are applied, and going up and down between them."""
 
 import hashlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from db.backup import back_up_before
 from db.clock import now
 from db.connection import connect
 from db.errors import StartupError
 from db.lock import WriteLock
-from db.script import split
+from db.script import Statement, blank_comments, split
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -25,20 +26,35 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 ) STRICT
 """
 
+# A script may ask for this in its first lines, to rebuild a table that others refer to.
+_FOREIGN_KEYS_OFF = re.compile(r"^-- foreign_keys: off$", re.MULTILINE)
+
+# What would end or escape the one transaction in which a script runs.
+_REFUSED_ACTIONS = {
+    sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_SAVEPOINT,
+    sqlite3.SQLITE_PRAGMA,
+    sqlite3.SQLITE_ATTACH,
+    sqlite3.SQLITE_DETACH,
+}
+
+# How many steps of SQLite's machine lie between two looks at the clock and at Ctrl-C: some milliseconds.
+_STEPS_BETWEEN_LOOKS = 100_000
+
 
 @dataclass(frozen=True)
 class Migration:
-    """One script, schema/NNNN_name.sql."""
+    """A pair of scripts, schema/NNNN_name.sql and schema/NNNN_name.down.sql."""
 
     version: int
     name: str
-    path: Path
-    sql: str
+    up: Path
+    down: Path
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the script in hexadecimal: how the ledger knows that it was not edited."""
-        return hashlib.sha256(self.sql.encode()).hexdigest()
+        """SHA-256 of the up script in hexadecimal: how the ledger knows that it was not edited."""
+        return hashlib.sha256(self.up.read_bytes()).hexdigest()
 
     def __str__(self) -> str:
         return f"{self.version:04d} {self.name}"
@@ -55,97 +71,267 @@ class Applied:
     ms: int
 
 
-def find_scripts(folder: Path) -> list[Migration]:
-    """Every script of the folder in the order of its number. Raises StartupError for a number missing or doubled."""
-    migrations = []
-    for path in sorted(folder.glob("*.sql")):
+@dataclass(frozen=True)
+class Report:
+    """Where the runner tells what it does: `line` gets what was done, `running` what goes on and for how long."""
+
+    line: Callable[[str], None] = lambda text: None
+    running: Callable[[str], None] = lambda text: None
+
+
+def find_migrations(folder: Path) -> list[Migration]:
+    """Every pair of scripts in the order of its number.
+
+    Raises StartupError for a number that is missing or stands twice, and for a script without its down script."""
+    migrations: list[Migration] = []
+    for path in sorted(folder.glob("[0-9]*.sql")):
+        if path.name.endswith(".down.sql"):
+            continue
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", path.name)
-        if match:
-            migrations.append(Migration(int(match[1]), match[2], path, path.read_text(encoding="utf-8")))
-    for expected, migration in enumerate(migrations, start=1):
-        if migration.version != expected:
+        if not match:
+            raise StartupError(f"{path}: not a script's name; call it NNNN_name.sql")
+        migration = Migration(int(match[1]), match[2], path, path.with_suffix(".down.sql"))
+        expected = len(migrations) + 1
+        if migration.version < expected:
             raise StartupError(
-                f"{migration.path}: expected number {expected:04d} here; scripts are numbered without gaps"
+                f"{path}: {migrations[-1].up.name} has the same number; give the newer one the next number"
             )
+        if migration.version > expected:
+            raise StartupError(f"{path}: there is no script {expected:04d}; scripts are numbered without gaps")
+        if not migration.down.exists():
+            raise StartupError(
+                f"{path}: {migration.down.name} is missing; write how to undo it, or a comment why nobody can"
+            )
+        migrations.append(migration)
     return migrations
 
 
-def applied(connection: sqlite3.Connection) -> list[Applied]:
-    """The ledger, oldest first; empty in a database that was never migrated."""
-    known = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").fetchone()
-    if not known:
+def read_ledger(connection: sqlite3.Connection) -> list[Applied]:
+    """What was applied, oldest first; nothing in a database that was never migrated."""
+    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").fetchone():
         return []
     rows = connection.execute("SELECT version, name, checksum, applied_at, ms FROM schema_migrations ORDER BY version")
     return [Applied(*row) for row in rows.fetchall()]
 
 
-def pending(scripts: list[Migration], ledger: list[Applied]) -> list[Migration]:
-    """The scripts that are still to be applied.
+def states(migrations: list[Migration], ledger: list[Applied]) -> Iterator[tuple[str, int, str, Applied | None]]:
+    """Each script's state, number, name and row in the ledger, in order.
 
-    Raises StartupError when the database does not fit the scripts: newer than the code, or a script that
-    was edited after it was applied."""
-    by_version = {migration.version: migration for migration in scripts}
-    for row in ledger:
-        script = by_version.get(row.version)
-        if script is None:
+    The state is applied, pending, edited (after it was applied) or missing (applied, and no longer there)."""
+    scripts = {migration.version: migration for migration in migrations}
+    rows = {row.version: row for row in ledger}
+    for version in sorted(scripts.keys() | rows.keys()):
+        script, row = scripts.get(version), rows.get(version)
+        if row is None:
+            assert script
+            yield "pending", version, script.name, None
+        elif script is None:
+            yield "missing", version, row.name, row
+        else:
+            edited = (script.name, script.checksum) != (row.name, row.checksum)
+            yield "edited" if edited else "applied", version, row.name, row
+
+
+def pending(migrations: list[Migration], ledger: list[Applied]) -> list[Migration]:
+    """The scripts that are still to be applied. Raises StartupError where the ledger does not fit the scripts."""
+    newest = ledger[-1].version if ledger else 0
+    for state, version, name, row in states(migrations, ledger):
+        script = migrations[version - 1] if version <= len(migrations) else None
+        if state == "missing":
             raise StartupError(
-                f"the database is newer than this code: it has script {row.version:04d} {row.name}, and schema/ ends "
-                f"at {len(scripts):04d}; run the newer version, or restore a backup from before its migration"
+                f"the database is newer than this code: script {version:04d} {name} was applied, and schema/ ends at "
+                f"{len(migrations):04d}; run the newer code, or restore a copy from before that script"
             )
-        if script.checksum != row.checksum:
+        if state == "edited" and script and row:
+            change = "edited" if script.name == name else f"called {version:04d}_{name}.sql"
+            when = "after it was applied on" if script.name == name else "when it was applied on"
             raise StartupError(
-                f"{script.path}: edited after it was applied on {row.applied_at}; "
-                f"take the edit back, and make the change in a new script"
+                f"{script.up}: {change} {when} {row.applied_at}; "
+                "put it back as it was, and write what is new as a script with the next number"
             )
-    return scripts[len(ledger) :]
+        if state == "pending" and version < newest:
+            raise StartupError(
+                f"{migrations[version - 1].up}: appeared below {newest:04d}, which is applied; give it the next number"
+            )
+    return migrations[len(ledger) :]
 
 
-def migrate(database: Path, folder: Path, report: Callable[[str], None] = lambda line: None) -> list[Migration]:
-    """Apply what is pending, each script in one transaction with its row in the ledger; returns what was applied.
+def migrate(
+    database: Path, folder: Path, report: Report = Report(), *, to: int | None = None, backup: bool = True
+) -> list[Migration]:
+    """Apply what is pending, up to number `to`; returns what was applied.
 
-    Creates the database where there is none. Two that start at once take turns, and the second finds it
-    done. Raises StartupError, which names file and line; what was applied before that stays."""
-    scripts = find_scripts(folder)
+    Creates the database where there is none; else, unless `backup` is off, a copy is written before the first
+    script (see db/backup.py). Each script is one transaction with its row in the ledger. Two that start at
+    once take turns, and the second finds it done. Raises StartupError, which names file and line: then that
+    script has changed nothing, and those before it stay applied."""
+    migrations = find_migrations(folder)
+    _require_number(migrations, to)
+    is_new = not database.exists()
+    with _exclusive(database) as connection:
+        try:
+            ledger = read_ledger(connection)
+            todo = [each for each in pending(migrations, ledger) if to is None or each.version <= to]
+            if to is not None and to < len(ledger):
+                raise StartupError(f"the database is at {len(ledger):04d} already; `rollback --to {to}` goes back")
+            if todo and ledger and backup:
+                report.line(f"kept a copy in {back_up_before(database, f'{todo[0].version:04d}', report.running)}")
+            for migration in todo:
+                _run(connection, migration, migration.up, report)
+            return todo
+        except BaseException:
+            if is_new and not read_ledger(connection):
+                connection.close()
+                _remove(database)
+            raise
+
+
+def rollback(
+    database: Path, folder: Path, report: Report = Report(), *, to: int, backup: bool = True
+) -> list[Migration]:
+    """Undo the scripts above number `to`, newest first; returns what was undone. `migrate` has the details.
+
+    Raises StartupError before anything is touched where one of them cannot be undone."""
+    migrations = find_migrations(folder)
+    _require_number(migrations, to)
+    if not database.exists():
+        raise StartupError(f"{database}: there is no such database")
+    with _exclusive(database) as connection:
+        ledger = read_ledger(connection)
+        pending(migrations, ledger)
+        todo = migrations[to : len(ledger)][::-1]
+        for migration in todo:
+            reason = irreversible(migration)
+            if reason is not None:
+                raise StartupError(f"{migration.down}: cannot be undone: {reason}")
+        if todo and backup:
+            copy = back_up_before(database, f"rollback-{todo[0].version:04d}", report.running)
+            report.line(f"kept a copy in {copy}")
+        for migration in todo:
+            _run(connection, migration, migration.down, report)
+        return todo
+
+
+def irreversible(migration: Migration) -> str | None:
+    """Why a script cannot be undone, which is all that its down script says; None where it can."""
+    script = migration.down.read_text(encoding="utf-8")
+    if blank_comments(script).strip():
+        return None
+    return " ".join(line.strip("- ") for line in script.splitlines()).strip() or "its down script is empty"
+
+
+def apply(
+    connection: sqlite3.Connection, script: Path, report: Report, what: str, and_then: Callable[[], None]
+) -> None:
+    """Run a script and `and_then` in one transaction.
+
+    Raises StartupError, which names file, line and statement; then nothing has changed."""
+    text = script.read_text(encoding="utf-8")
+    rebuilds = bool(_FOREIGN_KEYS_OFF.search(text))
+    if rebuilds:
+        # https://sqlite.org/lang_altertable.html, "Making Other Kinds Of Table Schema Changes": both pragmas do
+        # nothing within a transaction. The second leaves triggers alone that name the table in the meantime.
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute("PRAGMA legacy_alter_table = ON")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in split(text):
+            _execute(connection, script, statement, report, what)
+        if rebuilds:
+            _require_foreign_keys(connection, script)
+        and_then()
+        connection.execute("COMMIT")
+    except KeyboardInterrupt:
+        raise StartupError(f"{script}: interrupted; nothing of it was kept") from None
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if rebuilds:
+            connection.execute("PRAGMA legacy_alter_table = OFF")
+            connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _run(connection: sqlite3.Connection, migration: Migration, script: Path, report: Report) -> None:
+    began = time.monotonic()
+    going_up = script == migration.up
+
+    def note() -> None:
+        if going_up:
+            connection.execute(_LEDGER)
+            connection.execute(
+                "INSERT INTO schema_migrations (version, name, checksum, applied_at, ms) VALUES (?, ?, ?, ?, ?)",
+                (migration.version, migration.name, migration.checksum, now(), _milliseconds_since(began)),
+            )
+        else:
+            connection.execute("DELETE FROM schema_migrations WHERE version = ?", (migration.version,))
+
+    apply(connection, script, report, str(migration), note)
+    report.line(f"{'applied' if going_up else 'undone'} {migration} in {_milliseconds_since(began)} ms")
+
+
+def _execute(connection: sqlite3.Connection, script: Path, statement: Statement, report: Report, what: str) -> None:
+    refused = False
+    began = time.monotonic()
+
+    def authorize(action: int, *_: str | None) -> int:
+        nonlocal refused
+        refused = refused or action in _REFUSED_ACTIONS
+        return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
+
+    def look() -> None:
+        report.running(f"{what}, line {statement.first_line}: {time.monotonic() - began:.0f} s")
+
+    connection.set_authorizer(authorize)
+    connection.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
+    try:
+        connection.execute(statement.sql)
+    except sqlite3.Error as error:
+        # Ctrl-C is raised within `look`, where sqlite3 turns it into this.
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        why = "a script has no transactions, PRAGMA or ATTACH; it is one transaction" if refused else str(error)
+        words = " ".join(blank_comments(statement.sql).split())
+        raise StartupError(f"{script}:{statement.line_of(error)}: {why}; in: {words[:80]}") from error
+    finally:
+        connection.set_progress_handler(None, 0)
+        connection.set_authorizer(None)
+
+
+def _require_foreign_keys(connection: sqlite3.Connection, script: Path) -> None:
+    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if broken:
+        table, rowid, parent, _ = broken
+        raise StartupError(f"{script}: would leave row {rowid} of {table} without its row in {parent}")
+
+
+@contextmanager
+def _exclusive(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the database, which is created where it is missing, while nobody else writes."""
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with closing(WriteLock(database)) as lock, lock, closing(connect(database, create=True)) as connection:
-            todo = pending(scripts, applied(connection))
-            _use_wal(connection, database)
-            for migration in todo:
-                _apply(connection, migration)
-                report(f"applied {migration}")
-            return todo
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StartupError(
+                    f"{database}: SQLite's journal stays {mode} here, Rowboat needs WAL; use a local disk"
+                )
+            connection.execute("PRAGMA temp_store = FILE")  # sorting a large table must not take its size in memory
+            yield connection
     except OSError as error:
         raise StartupError(
-            f"{error.filename}: {error.strerror}; ROWBOAT_DATABASE needs a folder that can be written"
+            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
         ) from error
 
 
-def _use_wal(connection: sqlite3.Connection, database: Path) -> None:
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise StartupError(
-            f"{database}: SQLite cannot use its write-ahead log here (journal mode stays {mode}); use a local disk"
-        )
+def _require_number(migrations: list[Migration], number: int | None) -> None:
+    if number is not None and not 0 <= number <= len(migrations):
+        raise StartupError(f"there is no script {number:04d}; they go from 0001 to {len(migrations):04d}")
 
 
-def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
-    began = time.monotonic()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.execute(_LEDGER)
-        for statement in split(migration.sql):
-            try:
-                connection.execute(statement.sql)
-            except sqlite3.Error as error:
-                raise StartupError(f"{migration.path}:{statement.line_of(error)}: {error}") from error
-        ms = round((time.monotonic() - began) * 1000)
-        connection.execute(
-            "INSERT INTO schema_migrations (version, name, checksum, applied_at, ms) VALUES (?, ?, ?, ?, ?)",
-            (migration.version, migration.name, migration.checksum, now(), ms),
-        )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def _milliseconds_since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)
+
+
+def _remove(database: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Copies of a database: consistent while others write, verified, and in place only when complete."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from db.connection import connect
+from db.errors import StartupError
+
+_PAGES_AT_A_TIME = 1000
+_SPARE_BYTES = 16 * 1024 * 1024
+_KEPT = 5
+
+
+def back_up(database: Path, target: Path, running: Callable[[str], None] = lambda text: None) -> None:
+    """Write a copy of the database, as it is at one moment, to `target`, which it replaces.
+
+    The copy is one file, checked for integrity and foreign keys and flushed to the disk before it gets its
+    name. `running` hears how far it is. Raises StartupError, before anything is written where the disk has
+    not enough space."""
+    _require_space(database, target.parent)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.unlink(missing_ok=True)
+        with closing(connect(database)) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
+            # Within a read transaction all pages are of one snapshot, however long the copying takes.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            source.backup(
+                copy,
+                pages=_PAGES_AT_A_TIME,
+                progress=lambda status, remaining, total: running(f"copying: {total - remaining} of {total} pages"),
+            )
+            copy.execute("PRAGMA journal_mode = DELETE")
+            _verify(copy, partial)
+        _flush(partial)
+        partial.replace(target)
+        _flush(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        raise StartupError(f"{target}: the copy failed: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def back_up_before(database: Path, what: str, running: Callable[[str], None]) -> Path:
+    """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
+    folder = database.parent / "backups"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{database.stem}.before-{what}.db"
+    back_up(database, target, running)
+    copies = sorted(folder.glob(f"{database.stem}.before-*.db"), key=lambda path: path.stat().st_mtime_ns)
+    for old in copies[:-_KEPT]:
+        old.unlink()
+    return target
+
+
+def _require_space(database: Path, folder: Path) -> None:
+    wal = database.with_name(database.name + "-wal")
+    needed = database.stat().st_size + (wal.stat().st_size if wal.exists() else 0) + _SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StartupError(
+            f"{folder}: a copy of the database needs {needed >> 20} MiB, and {free >> 20} MiB are free; "
+            "make room, or go without with ROWBOAT_MIGRATION_BACKUP=off"
+        )
+
+
+def _verify(copy: sqlite3.Connection, path: Path) -> None:
+    (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise StartupError(f"{path}: the copy is damaged: {verdict}")
+    if copy.execute("PRAGMA foreign_key_check").fetchone():
+        raise StartupError(f"{path}: the copy has rows whose parents are missing")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

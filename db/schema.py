@@ -1,0 +1,127 @@
+"""The schema as text: dumped for people to read, and compared with what the scripts build."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from db.errors import StartupError
+from db.migrations import Migration, Report, apply, find_migrations, irreversible
+from db.script import blank_comments
+
+_HEADER = """\
+-- The whole schema, as the scripts in this folder build it, by table.
+-- Made by `python app.py schema dump`; do not edit. The reasons stand in the scripts.
+"""
+
+
+class Thing(NamedTuple):
+    """A table, index, trigger or view, with the table to which it belongs and its SQL."""
+
+    table: str
+    kind: str
+    name: str
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def things(connection: sqlite3.Connection) -> list[Thing]:
+    """What the schema consists of, by table, each table before what belongs to it.
+
+    Left out are SQLite's own objects, the shadow tables of virtual tables, the ledger and Litestream's tables."""
+    # An index that a constraint made has no SQL; table_list knows shadow tables.
+    rows = connection.execute(
+        """
+        SELECT tbl_name, type, name, sql
+          FROM sqlite_schema
+         WHERE sql IS NOT NULL
+           AND tbl_name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow')
+           AND tbl_name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+           AND tbl_name NOT LIKE '\\_litestream\\_%' ESCAPE '\\'
+           AND tbl_name <> 'schema_migrations'
+         ORDER BY tbl_name, type NOT IN ('table', 'view'), type, name
+        """
+    )
+    return [Thing(*row) for row in rows.fetchall()]
+
+
+def dump(connection: sqlite3.Connection) -> str:
+    """The schema as one script, the same for the same schema."""
+    return _HEADER + "".join(f"\n{thing.sql};\n" for thing in things(connection))
+
+
+def build(folder: Path) -> sqlite3.Connection:
+    """A database in memory with every script applied, and nothing in it but the rows that scripts insert."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    for migration in find_migrations(folder):
+        _apply(connection, migration.up, migration)
+    return connection
+
+
+def differences(live: sqlite3.Connection, folder: Path) -> Iterator[str]:
+    """A line for each thing, and each column, in which a live database differs from what the scripts build."""
+    with closing(build(folder)) as built:
+        expected = {str(thing): thing for thing in things(built)}
+        actual = {str(thing): thing for thing in things(live)}
+        for name in sorted(expected.keys() | actual.keys()):
+            if name not in actual:
+                yield f"{name}: missing"
+            elif name not in expected:
+                yield f"{name}: not in the scripts"
+            elif _code(expected[name]) != _code(actual[name]):
+                columns = list(_column_differences(built, live, expected[name].name))
+                yield from columns or [f"{name}: differs"]
+
+
+def _column_differences(built: sqlite3.Connection, live: sqlite3.Connection, table: str) -> Iterator[str]:
+    expected, actual = _columns(built, table), _columns(live, table)
+    for name in expected | actual:
+        if expected.get(name) != actual.get(name):
+            how = "missing" if name not in actual else "not in the scripts" if name not in expected else "differs"
+            yield f"column {table}.{name}: {how}"
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[object, ...]]:
+    rows = connection.execute(
+        'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)', (table,)
+    )
+    return {name: tuple(rest) for name, *rest in rows.fetchall()}
+
+
+def _code(thing: Thing) -> str:
+    return " ".join(blank_comments(thing.sql).split())
+
+
+def verify(folder: Path) -> Iterator[str]:
+    """Apply each script, undo it, apply it again, in memory; a line for each that went well.
+
+    Raises StartupError where undoing does not lead back to the schema of before, or applying it again to
+    another one than the first time."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        for migration in find_migrations(folder):
+            before = things(connection)
+            _apply(connection, migration.up, migration)
+            after = things(connection)
+            reason = irreversible(migration)
+            if reason is not None:
+                yield f"{migration}: up; cannot be undone: {reason}"
+                continue
+            _apply(connection, migration.down, migration)
+            _require_same(before, things(connection), migration.down, "leads back to another schema than before")
+            _apply(connection, migration.up, migration)
+            _require_same(after, things(connection), migration.up, "builds another schema the second time")
+            yield f"{migration}: up, down, up"
+
+
+def _apply(connection: sqlite3.Connection, script: Path, migration: Migration) -> None:
+    apply(connection, script, Report(), str(migration), lambda: None)
+
+
+def _require_same(expected: list[Thing], actual: list[Thing], script: Path, problem: str) -> None:
+    odd = set(expected) ^ set(actual)
+    if odd:
+        raise StartupError(f"{script}: {problem}: see {', '.join(sorted(map(str, odd)))}")

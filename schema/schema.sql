@@ -1,0 +1,207 @@
+-- The whole schema, as the scripts in this folder build it, by table.
+-- Made by `python app.py schema dump`; do not edit. The reasons stand in the scripts.
+
+CREATE TABLE article_tags (
+    article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL, -- from 0, in the order in which the author gave them
+    tag_id      INTEGER NOT NULL REFERENCES tags (id) ON DELETE CASCADE,
+
+    -- An article's tags are read in this order.
+    PRIMARY KEY (article_id, position),
+    -- For sql/articles/find.sql with a tag: the articles of a tag, in order of id.
+    UNIQUE (tag_id, article_id),
+
+    CONSTRAINT article_tags_position_range CHECK (position BETWEEN 0 AND 49)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER article_tags_after_delete_count AFTER DELETE ON article_tags
+BEGIN
+    UPDATE tags SET articles_count = articles_count - 1 WHERE id = OLD.tag_id;
+END;
+
+CREATE TRIGGER article_tags_after_insert_count AFTER INSERT ON article_tags
+BEGIN
+    UPDATE tags SET articles_count = articles_count + 1 WHERE id = NEW.tag_id;
+END;
+
+CREATE TABLE articles (
+    -- Ascending with time and never reused: "newest first" is this key, descending.
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    author_id        INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    slug             TEXT    NOT NULL, -- the current one; all others stand in slugs
+    title            TEXT    NOT NULL,
+    description      TEXT    NOT NULL,
+    favorites_count  INTEGER NOT NULL DEFAULT 0, -- kept by triggers on favorites
+    created_at       TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+    updated_at       TEXT    NOT NULL,
+    -- Last, because it is long: whoever reads the columns before it never touches its pages.
+    body             TEXT    NOT NULL,
+
+    CONSTRAINT articles_title_length         CHECK (length(title) BETWEEN 1 AND 255),
+    CONSTRAINT articles_description_length   CHECK (length(description) BETWEEN 1 AND 1000),
+    CONSTRAINT articles_body_length          CHECK (length(body) BETWEEN 1 AND 1000000),
+    CONSTRAINT articles_favorites_count_sign CHECK (favorites_count >= 0),
+    CONSTRAINT articles_created_at_format    CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT articles_updated_at_format    CHECK (updated_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT articles_updated_at_order     CHECK (updated_at >= created_at)
+) STRICT;
+
+CREATE INDEX articles_author_id_idx ON articles (author_id);
+
+CREATE TRIGGER articles_after_delete_count AFTER DELETE ON articles
+BEGIN
+    UPDATE totals SET total = total - 1 WHERE name = 'articles';
+    UPDATE users SET articles_count = articles_count - 1 WHERE id = OLD.author_id;
+END;
+
+CREATE TRIGGER articles_after_insert_count AFTER INSERT ON articles
+BEGIN
+    UPDATE totals SET total = total + 1 WHERE name = 'articles';
+    UPDATE users SET articles_count = articles_count + 1 WHERE id = NEW.author_id;
+END;
+
+CREATE TRIGGER articles_after_insert_slug AFTER INSERT ON articles
+BEGIN
+    INSERT INTO slugs (slug, article_id)
+    VALUES (NEW.slug, NEW.id);
+END;
+
+CREATE TRIGGER articles_after_update_slug AFTER UPDATE OF slug ON articles
+BEGIN
+    -- An article may return to a slug of its own; the slug of another one fails here.
+    INSERT INTO slugs (slug, article_id)
+    SELECT NEW.slug, NEW.id
+     WHERE NOT EXISTS (SELECT 1 FROM slugs WHERE slug = NEW.slug AND article_id = NEW.id);
+END;
+
+CREATE TABLE comments (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- clients name a comment by it: never reused
+    article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
+    author_id   INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    body        TEXT    NOT NULL,
+    created_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    CONSTRAINT comments_body_length       CHECK (length(body) BETWEEN 1 AND 65536),
+    CONSTRAINT comments_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT;
+
+CREATE INDEX comments_article_id_idx ON comments (article_id);
+
+CREATE INDEX comments_author_id_idx ON comments (author_id);
+
+CREATE TABLE favorites (
+    user_id     INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
+    created_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    -- Answers "what does she like", in order of id (sql/articles/find.sql),
+    -- and "does she like this one" (every article that is shown).
+    PRIMARY KEY (user_id, article_id),
+
+    CONSTRAINT favorites_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX favorites_article_id_idx ON favorites (article_id);
+
+CREATE TRIGGER favorites_after_delete_count AFTER DELETE ON favorites
+BEGIN
+    UPDATE articles SET favorites_count = favorites_count - 1 WHERE id = OLD.article_id;
+    UPDATE users SET favorites_count = favorites_count - 1 WHERE id = OLD.user_id;
+END;
+
+CREATE TRIGGER favorites_after_insert_count AFTER INSERT ON favorites
+BEGIN
+    UPDATE articles SET favorites_count = favorites_count + 1 WHERE id = NEW.article_id;
+    UPDATE users SET favorites_count = favorites_count + 1 WHERE id = NEW.user_id;
+END;
+
+CREATE TABLE follows (
+    follower_id  INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    followed_id  INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at   TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    -- In this order the key answers both "whom does she follow" (sql/articles/feed.sql)
+    -- and "does she follow him" (every author that is shown).
+    PRIMARY KEY (follower_id, followed_id),
+
+    CONSTRAINT follows_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX follows_followed_id_idx ON follows (followed_id);
+
+CREATE TABLE sessions (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: clients name a session by it
+    user_id       INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    -- SHA-256 of the token in hexadecimal. Whoever reads the database learns no token.
+    token_hash    TEXT    NOT NULL,
+    created_at    TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+    last_used_at  TEXT    NOT NULL, -- at most an hour old: it is not written on every request
+
+    -- For sql/sessions/find.sql, which runs once in every request that carries a token.
+    UNIQUE (token_hash),
+
+    CONSTRAINT sessions_token_hash_format   CHECK (length(token_hash) = 64),
+    CONSTRAINT sessions_created_at_format   CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT sessions_last_used_at_format CHECK (last_used_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT;
+
+CREATE INDEX sessions_user_id_idx ON sessions (user_id);
+
+CREATE TABLE slugs (
+    slug        TEXT    NOT NULL PRIMARY KEY,
+    article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
+
+    -- GET /articles/feed is another route.
+    CONSTRAINT slugs_slug_reserved CHECK (slug <> 'feed')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX slugs_article_id_idx ON slugs (article_id);
+
+CREATE TABLE tags (
+    id              INTEGER PRIMARY KEY,
+    name            TEXT    NOT NULL,
+    articles_count  INTEGER NOT NULL DEFAULT 0, -- kept by triggers on article_tags
+
+    UNIQUE (name),
+
+    CONSTRAINT tags_name_length         CHECK (length(name) BETWEEN 1 AND 64),
+    CONSTRAINT tags_articles_count_sign CHECK (articles_count >= 0)
+) STRICT;
+
+CREATE INDEX tags_articles_count_idx ON tags (articles_count);
+
+CREATE TABLE totals (
+    name   TEXT    NOT NULL PRIMARY KEY,
+    total  INTEGER NOT NULL DEFAULT 0,
+
+    CONSTRAINT totals_total_sign CHECK (total >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+    -- Logs and audits name people by id, so an id is never given twice.
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    username         TEXT    NOT NULL, -- as it was given
+    username_key     TEXT    NOT NULL, -- folded: "Ann", "ANN" and "ａｎｎ" are one name
+    email            TEXT    NOT NULL, -- as it was given
+    email_key        TEXT    NOT NULL, -- folded likewise
+    password_hash    TEXT    NOT NULL, -- Argon2id in PHC format, its parameters included
+    bio              TEXT,
+    image            TEXT,             -- any text: clients decide how to show it
+    articles_count   INTEGER NOT NULL DEFAULT 0, -- kept by triggers on articles
+    favorites_count  INTEGER NOT NULL DEFAULT 0, -- kept by triggers on favorites
+    created_at       TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+    updated_at       TEXT    NOT NULL,
+
+    -- Names and addresses are looked up by their keys alone.
+    UNIQUE (username_key),
+    UNIQUE (email_key),
+
+    CONSTRAINT users_username_length      CHECK (length(username) BETWEEN 1 AND 64),
+    CONSTRAINT users_email_length         CHECK (length(email) BETWEEN 3 AND 254),
+    CONSTRAINT users_bio_length           CHECK (length(bio) <= 5000),
+    CONSTRAINT users_image_length         CHECK (length(image) <= 65536),
+    CONSTRAINT users_articles_count_sign  CHECK (articles_count >= 0),
+    CONSTRAINT users_favorites_count_sign CHECK (favorites_count >= 0),
+    CONSTRAINT users_created_at_format    CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT users_updated_at_format    CHECK (updated_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT;
