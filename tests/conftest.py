@@ -3,6 +3,7 @@
 import re
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -46,6 +47,12 @@ def api(db: Database) -> "Api":
     return Api(TestApp(app.make_app(Config(), db)))
 
 
+def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """What SQLite answers on a connection of its own: for what no route tells, and for turning clocks back."""
+    with closing(sqlite3.connect(db.path)) as connection, connection:
+        return connection.execute(sql, values).fetchall()
+
+
 class Api:
     """A client without a token. Paths are relative to the API; every answer is checked against the OpenAPI document."""
 
@@ -59,6 +66,11 @@ class Api:
         """A new user with a session."""
         user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD} | fields
         answer = self.post("/users", {"user": user}).json["user"]
+        return Someone(self.client, answer)
+
+    def logs_in(self, email: str, password: str = PASSWORD) -> "Someone":
+        """A user who exists, with one more session."""
+        answer = self.post("/users/login", {"user": {"email": email, "password": password}}).json["user"]
         return Someone(self.client, answer)
 
     def call(
