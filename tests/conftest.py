@@ -1,7 +1,7 @@
 """The two fixtures, `api` and `db`, and the people who use them."""
 
-import re
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
