@@ -121,11 +121,13 @@ def login(db: Database, user: Credentials) -> str | HTTPError:
         token_hash=hash_token(token),
         now=now(),
     )
-    if answer and needs_rehash(password_hash):
+    if answer is None:
+        # The hash was replaced since the password was verified: what counts is the new one.
+        return login(db, user)
+    if needs_rehash(password_hash):
         new_hash = hash_password(user.password)
         db.write("users/rehash", user_id=account["id"], old_hash=password_hash, new_hash=new_hash)
-    # No answer: the password was changed since it was verified.
-    return answer or errors.credentials_invalid()
+    return answer
 
 
 def read(db: Database, me: int) -> str | HTTPError:
@@ -134,28 +136,26 @@ def read(db: Database, me: int) -> str | HTTPError:
     return db.read("users/render", token=token, token_hash=hash_token(token)) or errors.token_invalid()
 
 
-def update(db: Database, me: int, user: UserChanges) -> str | HTTPError:
+def update(db: Database, me: int, user: UserChanges) -> str:
     """Change what was sent of the caller's account; a new password ends the caller's other sessions."""
     token = sent_token()
     changes = user.model_dump(exclude_unset=True)
-    files = ["users/must_be_free", "users/update", "users/render"]
+    files = ["sessions/must_be_open", "users/must_be_free", "users/update"]
     if "password" in changes:
         changes["password_hash"] = hash_password(changes.pop("password"))
-        files.insert(2, "sessions/delete_others")
+        files.append("sessions/delete_others")
     for name in {"username", "email"} & changes.keys():
         changes[f"{name}_key"] = fold(changes[name])
-    return (
-        db.write(
-            *files,
-            me=me,
-            changes=json.dumps(changes),
-            username_key=changes.get("username_key"),
-            email_key=changes.get("email_key"),
-            token=token,
-            token_hash=hash_token(token),
-            now=now(),
-        )
-        or errors.token_invalid()
+    return db.write(
+        *files,
+        "users/render",
+        me=me,
+        changes=json.dumps(changes),
+        username_key=changes.get("username_key"),
+        email_key=changes.get("email_key"),
+        token=token,
+        token_hash=hash_token(token),
+        now=now(),
     )
 
 
