@@ -5,12 +5,14 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote, urlencode
 
 from bottle import request, response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from plugins.validation import sent_query
 
 
 class Model(BaseModel):
@@ -83,7 +85,7 @@ def _digits(least: int, most: int | None) -> Callable[[Any], int]:
 
     def parse(value: str) -> int:
         # int() would also take blanks, underscores and other scripts' digits, but not thousands of them.
-        number = int(value[:18]) if value.isascii() and value.isdigit() else -1
+        number = int(value.lstrip("0")[:18] or 0) if value.isascii() and value.isdigit() else -1
         if number < least or (most and number > most):
             raise wrong(expected)
         return number
@@ -145,7 +147,7 @@ def link_to_next(next_id: int | None) -> None:
     """Set the Link header (RFC 8288) to the page that follows this one, if there is one."""
     if next_id is None:
         return
-    query = dict(parse_qsl(request.environ.get("QUERY_STRING", ""), keep_blank_values=True))
+    query = sent_query()
     query.pop("offset", None)
     query["cursor"] = encode_cursor(next_id)
     response.set_header("Link", f'<{quote(request.path)}?{urlencode(query)}>; rel="next"')

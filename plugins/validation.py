@@ -36,10 +36,16 @@ def _require_text(part: str, sent: bytes) -> None:
         raise errors.undecodable(part)
 
 
+def sent_query() -> dict[str, str]:
+    """What stands behind the `?` of the current request, by name; of a name that appears twice, the last."""
+    text = request.environ.get("QUERY_STRING", "").encode("latin-1").decode()
+    return dict(parse_qsl(text, keep_blank_values=True))
+
+
 class QueryPlugin:
     """Passes what stands behind the `?` as `query` to routes with the option query=Model.
 
-    A parameter that appears twice counts as its last; one that the model does not know is ignored."""
+    A parameter that the model does not know is ignored."""
 
     name = "query"
     api = 2
@@ -51,8 +57,7 @@ class QueryPlugin:
             return callback
 
         def with_query(**arguments: Any) -> Any:
-            text = request.environ.get("QUERY_STRING", "").encode("latin-1").decode()
-            return callback(query=_validated(model, dict(parse_qsl(text, keep_blank_values=True))), **arguments)
+            return callback(query=_validated(model, sent_query()), **arguments)
 
         return with_query
 
