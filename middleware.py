@@ -12,7 +12,7 @@ Headers = list[tuple[str, str]]
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+_METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, X-Requested-With, X-Request-Id"
 _EXPOSED = "Link, ETag, Retry-After, Server-Timing, X-Request-Id"
 _PREFLIGHT_SECONDS = "86400"
