@@ -169,17 +169,6 @@ def test_an_unknown_address_costs_the_work_of_a_wrong_password(api, argon2):
     assert unknown_address == wrong_password
 
 
-@pytest.mark.parametrize(
-    "password", ["", "Correct horse", "correct horse ", " correct horse", "correct  horse", "correct"]
-)
-def test_a_password_that_is_nearly_right_is_wrong(api, password):
-    api.someone("ann")
-
-    refusal = api.refusal(401 if password else 422, "POST", "/users/login", credentials(password=password))
-
-    assert refusal == ({"credentials": "invalid"} if password else {"password": "can't be blank"})
-
-
 def test_a_login_that_a_change_of_password_overtakes_opens_no_session(api, db, argon2):
     ann = api.someone("ann")
     argon2.meanwhile(lambda: ann.changes(password="battery staple"), during="verify")
