@@ -12,7 +12,7 @@ import app
 from config import Config
 from db import Database
 from db.lock import WriteLock
-from tests.conftest import HOME, JSON, Api
+from tests.conftest import HOME, JSON, Api, sqlite
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 
@@ -206,8 +206,7 @@ def test_while_the_database_stays_locked_readers_notice_nothing(api, db, occupie
 
 def test_a_reader_whose_last_use_should_be_noted_is_served_while_nobody_can_write(api, db):
     ann = api.someone("ann")
-    with closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
-        connection.execute("UPDATE sessions SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')")
+    sqlite(db, "UPDATE sessions SET last_used_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')")
 
     with impatient(db) as api_too, a_writer_at_work(db):
         user = api_too.get("/user", headers=ann.headers).json["user"]
@@ -229,8 +228,7 @@ def test_a_database_that_cannot_be_read_is_unavailable(api, db):
 
 def test_a_bug_of_ours_is_an_internal_error_of_which_only_the_log_says_more(api, db):
     ann = api.someone("ann")
-    with closing(sqlite3.connect(db.path)) as connection:
-        connection.execute("DROP TABLE tags")
+    sqlite(db, "DROP TABLE tags")
 
     answer = api.client.get("/api/v1/tags", headers=ann.headers, expect_errors=True)
 
