@@ -3,10 +3,16 @@
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 # What may hold anything without being code: comments and quoted text.
 _COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+
+# The word of a statement that SQLite's message quotes.
+_QUOTED = re.compile(
+    r'(?:near "|unrecognized token: "|no such \w+: |ambiguous column name: |has no column named )([^"\s]+)'
+)
 
 
 class Statement(NamedTuple):
@@ -19,17 +25,20 @@ class Statement(NamedTuple):
     def first_line(self) -> int:
         """The line of the first word that is not a comment."""
         code = blank_comments(self.sql)
-        return self.line + code[: len(code) - len(code.lstrip())].count("\n")
+        return self.line_at(len(code) - len(code.lstrip()))
+
+    def line_at(self, place: int) -> int:
+        """The line of a place in `sql`."""
+        return self.line + self.sql.count("\n", 0, place)
 
     def line_of(self, error: sqlite3.Error) -> int:
         """The line that SQLite's message speaks of, where it quotes a word of the statement; else `first_line`.
 
         Python 3.11 does not pass on the offset that SQLite knows."""
-        quoted = re.search(r'(?:near "|no such \w+: |ambiguous column name: )([^"\s]+)', str(error))
-        if quoted:
-            place = re.search(rf"(?<![\w.]){re.escape(quoted[1])}(?!\w)", blank_comments(self.sql))
-            if place:
-                return self.line + self.sql.count("\n", 0, place.start())
+        quoted = _QUOTED.search(str(error))
+        for place in _places(quoted[1], self.sql) if quoted else ():
+            if "syntax error" not in str(error) or _breaks_at(self.sql[: place.end()], error):
+                return self.line_at(place.start())
         return self.first_line
 
 
@@ -45,6 +54,24 @@ def split(script: str) -> Iterator[Statement]:
             begin = semicolon.end()
     if blank_comments(script[begin:]).strip():
         yield Statement(script[begin:], script.count("\n", 0, begin) + 1)
+
+
+def _places(quoted: str, sql: str) -> Iterator[re.Match[str]]:
+    """Where a word stands in a statement: a name on its own, or else the characters wherever they are code."""
+    if re.match(r"\w", quoted):
+        # Neither a part of a longer name, nor a parameter, nor within a text.
+        return re.finditer(rf"(?<![\w.:@$]){re.escape(quoted)}(?!\w)", code_only(sql))
+    return re.finditer(re.escape(quoted), blank_comments(sql))
+
+
+def _breaks_at(beginning: str, error: sqlite3.Error) -> bool:
+    """Whether the beginning of a statement meets a syntax error already."""
+    with closing(sqlite3.connect(":memory:")) as nowhere:
+        try:
+            nowhere.execute("EXPLAIN " + beginning)
+        except sqlite3.Error as same:
+            return str(same) == str(error)
+    return False
 
 
 def blank_comments(sql: str) -> str:

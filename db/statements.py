@@ -62,14 +62,13 @@ def _compile(name: str, path: Path, connection: sqlite3.Connection) -> SQLFile:
         names, changes = _explain(path, statement, connection)
         writes = writes or changes
         for parameter in names:
-            line = statement.line + blank_comments(statement.sql).split(f":{parameter}")[0].count("\n")
-            asked.setdefault(parameter, line)
+            asked.setdefault(parameter, _line_of_parameter(parameter, statement))
     for parameter, line in asked.items():
         if parameter not in parameters:
             raise StartupError(f"{path}:{line}: :{parameter} is not in the header; list it there, or correct the name")
     for parameter in parameters:
         if parameter not in asked:
-            line = script[: script.index(f":{parameter}")].count("\n") + 1
+            line = next(n for n, text in enumerate(script.split("\n"), 1) if re.match(rf"--\s+:{parameter}\b", text))
             raise StartupError(f"{path}:{line}: :{parameter} is in the header, but no statement asks for it")
     return SQLFile(name, path, description, parameters, tuple(each.sql for each in statements), writes)
 
@@ -90,9 +89,14 @@ def _read_header(script: str) -> tuple[str, dict[str, str]]:
     return " ".join(description), parameters
 
 
+def _line_of_parameter(name: str, statement: Statement) -> int:
+    place = re.search(rf"[:@$]{name}\b", code_only(statement.sql))
+    return statement.line_at(place.start()) if place else statement.first_line
+
+
 def _refuse_quotes_and_clocks(path: Path, statement: Statement) -> None:
     for problem, place in _textual_problems(statement.sql):
-        raise StartupError(f"{path}:{statement.line + statement.sql.count(chr(10), 0, place)}: {problem}")
+        raise StartupError(f"{path}:{statement.line_at(place)}: {problem}")
 
 
 def _textual_problems(sql: str) -> Iterator[tuple[str, int]]:
