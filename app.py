@@ -19,7 +19,7 @@ from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
 from plugins.errors import ErrorsPlugin, render
-from plugins.validation import BodyPlugin, QueryPlugin, refuse_undecodable
+from plugins.validation import BodyPlugin, QueryPlugin, refuse_last_newline, refuse_undecodable
 
 VERSION = "0.1.0"
 
@@ -57,6 +57,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
     app = Rowboat()
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
     app.add_hook("before_request", refuse_undecodable)
+    app.add_hook("before_request", refuse_last_newline)
     # The first is outermost: it is asked first, and sees the answer last.
     for plugin in (
         ErrorsPlugin(),

@@ -27,6 +27,12 @@ def refuse_undecodable() -> None:
     _require_text("query", unquote_to_bytes(query))
 
 
+def refuse_last_newline() -> None:
+    """Answer 404 when the path ends in a newline: Bottle's patterns end in `$`, which would overlook it."""
+    if request.path.endswith("\n"):
+        raise errors.not_found("route")
+
+
 def _require_text(part: str, sent: bytes) -> None:
     try:
         text = sent.decode()

@@ -1,0 +1,76 @@
+"""The id that every request has, by which an answer and what the log says of it are joined."""
+
+import re
+
+import pytest
+
+from tests.conftest import sqlite
+
+
+REQUESTS = [
+    ("GET", "/tags", 200),
+    ("HEAD", "/tags", 200),
+    ("GET", "/articles/%FF", 400),
+    ("GET", "/user", 401),
+    ("GET", "/nothing", 404),
+    ("PATCH", "/user", 405),
+    ("POST", "/users/login", 415),
+    ("GET", "/articles?limit=0", 422),
+]
+
+
+def test_every_answer_names_its_request(api):
+    for method, path, status in REQUESTS:
+        answer = api.call(method, path, status=status)
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-Id"])
+
+        answer = api.call(method, path, status=status, headers={"X-Request-Id": "from-the-proxy_7.a"})
+        assert answer.headers["X-Request-Id"] == "from-the-proxy_7.a"
+
+
+def test_a_preflight_and_a_bug_of_ours_name_their_request(api, db):
+    asks = {"Origin": "https://example.org", "Access-Control-Request-Method": "PUT", "X-Request-Id": "asks"}
+    sqlite(db, "DROP TABLE tags")
+
+    preflight = api.client.options("/api/v1/user", headers=asks)
+    bug = api.client.get("/api/v1/tags", headers={"X-Request-Id": "finds-a-bug"}, expect_errors=True)
+
+    assert preflight.headers["X-Request-Id"] == "asks"
+    assert bug.headers["X-Request-Id"] == "finds-a-bug"
+    assert "in request finds-a-bug\n" in bug.errors
+
+
+def test_no_two_requests_have_the_same_id(api):
+    ids = {api.get("/tags").headers["X-Request-Id"] for _ in range(50)}
+
+    assert len(ids) == 50
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        " ",
+        "a b",
+        "a\tb",
+        "a;b",
+        "a,b",
+        "a/b",
+        "é",
+        "<b>",
+        '"a"',
+        "a" * 65,
+        "one, two",
+        "a\x7f",
+        "%0d%0aSet-Cookie:x",
+    ],
+)
+def test_an_id_that_could_garble_a_log_is_replaced(api, sent):
+    answered = api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"]
+
+    assert re.fullmatch("[0-9a-f]{32}", answered)
+
+
+@pytest.mark.parametrize("sent", ["a", "A-Z_0.9", "a" * 64, "3f2504e0-4f89-11d3-9a0c-0305e82c3301"])
+def test_a_well_formed_id_is_taken_over(api, sent):
+    assert api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"] == sent
