@@ -6,7 +6,6 @@ import pytest
 
 from tests.conftest import sqlite
 
-
 REQUESTS = [
     ("GET", "/tags", 200),
     ("HEAD", "/tags", 200),

@@ -1,0 +1,226 @@
+"""The OpenAPI document: valid, complete, and at one with the published RealWorld specification.
+
+That every answer is one which the document describes is checked in all other tests (tests/described.py)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import openapi_spec_validator
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, FormatChecker
+from webtest import TestResponse
+
+import app
+from tests.conftest import HOME, PASSWORD, Api, Someone
+from tests.described import document
+
+PUBLISHED = HOME.parent / "shared" / "realworld" / "openapi.yml"
+
+# The contract limits texts in these ways, the published specification in none.
+LIMITS = {"minLength", "maxLength", "pattern"}
+SAYS_NOTHING = {"title", "description", "default", "format"}
+
+Schema = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def published() -> Schema:
+    """The published specification, where there is a copy beside the project."""
+    if not PUBLISHED.exists():
+        pytest.skip(f"the published RealWorld specification is missing: {PUBLISHED}")
+    return yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
+
+
+def test_the_document_is_valid():
+    openapi_spec_validator.validate(document())
+
+
+def test_the_document_is_served_under_both_names_to_anybody(api):
+    for path in "/api/v1/openapi.json", "/api/openapi.json":
+        answer = api.client.get(path, headers={"Authorization": "Token nobodys"})
+
+        assert answer.json == document()
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+def test_every_route_is_in_the_document_and_nothing_else():
+    routes = {(method, path.replace("<", "{").replace(">", "}")) for method, path, *_ in app.routes()}
+
+    assert set(operations(document())) == routes
+    assert [server["url"] for server in document()["servers"]] == app.PREFIXES
+
+
+def test_the_document_says_which_routes_need_a_token():
+    security = {"required": [{"Token": []}], "optional": [{}, {"Token": []}], None: None}
+
+    for method, path, _, options in app.routes():
+        template = path.replace("<", "{").replace(">", "}")
+        assert operation(document(), method, template).get("security") == security[options.get("auth")]
+
+
+def test_there_is_every_published_operation(published):
+    assert set(operations(published)) <= set(operations(document()))
+
+
+def test_every_request_that_is_published_is_taken(published):
+    for method, path in operations(published):
+        ours, theirs = operation(document(), method, path), operation(published, method, path)
+
+        if "requestBody" in ours:
+            require_at_least_as_permissive(
+                body_schema(document(), ours), body_schema(published, theirs), [method, path]
+            )
+        taken = {parameter["name"]: parameter for parameter in ours["parameters"]}
+        for parameter in theirs.get("parameters", []):
+            parameter = resolved(published, parameter)
+            mine = taken[parameter["name"]]
+            assert mine["in"] == parameter["in"]
+            assert mine["required"] == parameter.get("required", False)
+            assert parameter["schema"]["type"] == mine["schema"]["type"] or mine["schema"] == {"type": "string"}
+            assert mine["schema"].get("minimum") == parameter["schema"].get("minimum")
+
+
+def test_no_operation_asks_for_what_is_not_published(published):
+    for method, path in operations(published):
+        ours, theirs = operation(document(), method, path), operation(published, method, path)
+        known = {resolved(published, parameter)["name"] for parameter in theirs.get("parameters", [])}
+
+        assert {parameter["name"] for parameter in ours["parameters"] if parameter["required"]} <= known
+        assert ("requestBody" in ours) == ("requestBody" in theirs)
+        assert "security" in theirs or ours.get("security") != [{"Token": []}]
+
+
+def test_every_operation_answers_as_it_is_published_to(api, published):
+    ann, bob = api.someone("ann", username="Ann"), api.someone("bob")
+    ann.changes(bio="I row.", image="https://example.org/ann.png")
+    slug, gone = ann.writes("Rowing at dawn", "boats", "dawn"), ann.writes("Gone")
+    bob.follows("ann")
+    visit = Visit(published, slug=slug, username="ann", id=ann.says(slug, "First")["id"])
+
+    visit(api, "POST", "/users", {"user": {"username": "cy", "email": "cy@example.org", "password": PASSWORD}}, 201)
+    visit(api, "POST", "/users/login", {"user": {"email": ann.email, "password": PASSWORD}})
+    for me in ann, bob:
+        visit(me, "GET", "/user")
+    visit(bob, "PUT", "/user", {"user": {"bio": None, "image": ""}})
+    for me in api, ann, bob:
+        visit(me, "GET", "/profiles/{username}")
+        visit(me, "GET", "/articles?limit=1&offset=1&tag=boats&author=ann&favorited=bob")
+        visit(me, "GET", "/articles")
+        visit(me, "GET", "/articles/{slug}")
+        visit(me, "GET", "/articles/{slug}/comments")
+    visit(bob, "POST", "/profiles/{username}/follow")
+    visit(bob, "GET", "/articles/feed?limit=1")
+    visit(bob, "POST", "/articles", {"article": {"title": "Mine", "description": "About it", "body": "The text"}}, 201)
+    visit(bob, "POST", "/articles/{slug}/favorite")
+    visit(bob, "DELETE", "/articles/{slug}/favorite")
+    visit(bob, "POST", "/articles/{slug}/comments", {"comment": {"body": "Well said"}}, 201)
+    visit(bob, "DELETE", "/profiles/{username}/follow")
+    visit(ann, "PUT", "/articles/{slug}", {"article": {"tagList": []}})
+    visit(ann, "DELETE", "/articles/{slug}/comments/{id}", status=204)
+    visit(api, "GET", "/tags")
+    visit.filled["slug"] = gone
+    visit(ann, "DELETE", "/articles/{slug}", status=204)
+
+    assert visit.visited == set(operations(published))
+
+
+def test_every_refusal_is_one_that_is_published(api, published):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    slug = ann.writes("Rowing at dawn")
+    visit = Visit(published, slug=slug, username="nobody", id=ann.says(slug, "First")["id"])
+    empty = {"user": {"username": ""}, "article": {"title": ""}, "comment": {"body": ""}}
+    taken = {"user": {"username": "ann", "email": "ann@example.org", "password": PASSWORD}}
+
+    for method, path in operations(published):
+        theirs = operation(published, method, path)
+        if "security" in theirs:
+            visit(api, method, path, status=401)
+        if "requestBody" in theirs:
+            visit(ann, method, path, empty, status=422)
+    visit(api, "POST", "/users/login", {"user": {"email": ann.email, "password": "wrong"}}, 401)
+    visit(api, "POST", "/users", taken, 409)
+    visit(bob, "PUT", "/articles/{slug}", {"article": {"title": "Mine"}}, 403)
+    visit(bob, "DELETE", "/articles/{slug}", status=403)
+    visit(bob, "DELETE", "/articles/{slug}/comments/{id}", status=403)
+    visit.filled["slug"] = "nothing"
+    sent = {"article": {"title": "Mine"}, "comment": {"body": "Well said"}}
+    for method, path in operations(published):
+        if "404" in operation(published, method, path)["responses"]:
+            visit(bob, method, path, sent if method in ("POST", "PUT") else None, 404)
+
+
+class Visit:
+    """Calls operations of the published specification; every answer must be one that it publishes."""
+
+    def __init__(self, published: Schema, **filled: Any) -> None:
+        self.published = published
+        self.filled = filled
+        self.visited: set[tuple[str, str]] = set()
+
+    def __call__(self, me: Api | Someone, method: str, path: str, body: Any = None, status: int = 200) -> TestResponse:
+        answer = me.call(method, path.format(**self.filled), body, status=status)
+        template = path.partition("?")[0]
+        described = resolved(self.published, operation(self.published, method, template)["responses"][str(status)])
+        if described["content"]:
+            schema = described["content"]["application/json"]["schema"]
+            whole = {**schema, "components": self.published["components"]}
+            Draft202012Validator(whole, format_checker=FormatChecker()).validate(answer.json)
+        else:
+            assert answer.body == b""
+        self.visited.add((method, template))
+        return answer
+
+
+def operations(specification: Schema) -> Iterator[tuple[str, str]]:
+    """Every (method, path) of a document."""
+    for path, methods in specification["paths"].items():
+        for method in methods:
+            yield method.upper(), path
+
+
+def operation(specification: Schema, method: str, path: str) -> Schema:
+    """What a document says of one operation."""
+    return specification["paths"][path][method.lower()]
+
+
+def resolved(specification: Schema, schema: Schema) -> Schema:
+    """The same, or what it refers to."""
+    while "$ref" in schema:
+        found: Any = specification
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        schema = found
+    return schema
+
+
+def body_schema(specification: Schema, described: Schema) -> Schema:
+    """What an operation takes, every reference in it resolved."""
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: inline(inner) for key, inner in resolved(specification, value).items()}
+        return value
+
+    body = resolved(specification, described["requestBody"])
+    return inline(body["content"]["application/json"]["schema"])
+
+
+def require_at_least_as_permissive(ours: Schema, theirs: Schema, where: list[str]) -> None:
+    """Fail where what `theirs` allows is refused by `ours` for another reason than a limit of the contract."""
+    for kind in types(theirs):
+        (mine,) = [each for each in ours.get("anyOf", [ours]) if kind in types(each)] or [None]
+        assert mine is not None, f"{where} may be {kind}"
+        known = {"type", "required", "properties", "items"}
+        assert mine.keys() <= known | LIMITS | SAYS_NOTHING, f"{where} is limited by {mine.keys()}"
+        assert set(mine.get("required", [])) <= set(theirs.get("required", [])), f"{where} asks for more"
+        for name, schema in theirs.get("properties", {}).items():
+            require_at_least_as_permissive(mine["properties"][name], schema, [*where, name])
+        if "items" in theirs:
+            require_at_least_as_permissive(mine["items"], theirs["items"], [*where, "items"])
+
+
+def types(schema: Schema) -> list[str]:
+    """The types that a schema names, as a list."""
+    kind = schema.get("type", [])
+    return [kind] if isinstance(kind, str) else kind
