@@ -136,15 +136,14 @@ def test_anything_else_is_no_token(api, header):
     assert api.refusal(401, "GET", "/articles", headers=bad) == {"token": "is invalid"}
 
 
-@pytest.mark.parametrize("first", ["Token {}", "Bearer {}", "Token", "Token nobodys", "Basic {}", ""])
-def test_a_token_in_two_headers_is_no_token(api, first):
-    ann = api.someone("ann")
-    one, other = first.format(ann.token), f"Token {ann.token}"
+@pytest.mark.parametrize("path", ["/user", "/articles"])
+def test_a_token_in_two_headers_is_no_token(api, path):
+    token = f"Token {api.someone('ann').token}"
 
-    for headers in ((one, other), (other, one)):
-        both = {"Authorization": as_the_server_joins(*headers)}
-        assert api.refusal(401, "GET", "/user", headers=both) == {"token": "is invalid"}
-        assert api.refusal(401, "GET", "/articles", headers=both) == {"token": "is invalid"}
+    for other in (token, token.replace("Token", "Bearer"), "Token", "Token nobodys", "Basic YW5u", ""):
+        for headers in ((token, other), (other, token)):
+            both = {"Authorization": as_the_server_joins(*headers)}
+            assert api.refusal(401, "GET", path, headers=both) == {"token": "is invalid"}
 
 
 def test_a_token_in_upper_case_is_another_token(api):

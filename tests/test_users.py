@@ -133,19 +133,21 @@ def test_a_login_leaves_earlier_sessions_open(api):
     assert second.me()["username"] == "ann"
 
 
-@pytest.mark.parametrize("given", ["ANN@Example.ORG", "  ann@example.org ", "ａｎｎ@example.org"])
-def test_an_address_is_found_in_any_form_and_shown_as_it_was_given(api, given):
-    api.someone("ann", email="Ann@example.org")
+def test_an_address_is_found_in_any_form_and_shown_as_it_was_given(api):
+    api.someone("ann", email="Zoë@example.org")
 
-    assert api.logs_in(given).email == "Ann@example.org"
+    for form in ("ZOË@Example.ORG", "  zoë@example.org ", "ｚoë@example.org", "zoe\u0308@example.org"):
+        assert api.logs_in(form).email == "Zoë@example.org"
 
 
-@pytest.mark.parametrize("given", ["ANN@Example.ORG", "  ann@example.org ", "ａｎｎ@example.org"])
-def test_an_address_is_taken_in_any_form(api, given):
-    api.someone("ann", email="Ann@example.org")
-    user = {"username": "other", "email": given, "password": PASSWORD}
+def test_an_address_is_taken_in_any_form(api):
+    api.someone("ann", email="Zoë@example.org")
+    bob = api.someone("bob")
 
-    assert api.refusal(409, "POST", "/users", {"user": user}) == {"email": "has already been taken"}
+    for form in ("ZOË@Example.ORG", "  zoë@example.org ", "ｚoë@example.org", "zoe\u0308@example.org"):
+        user = {"username": "other", "email": form, "password": PASSWORD}
+        assert api.refusal(409, "POST", "/users", {"user": user}) == {"email": "has already been taken"}
+        assert bob.refusal(409, "PUT", "/user", {"user": {"email": form}}) == {"email": "has already been taken"}
 
 
 def test_a_login_does_not_tell_whether_it_was_the_address_or_the_password(api):
@@ -288,7 +290,7 @@ def test_at_most_two_passwords_are_hashed_at_the_same_time(api, argon2):
 
     def wait_for_two_others(name):
         with suppress(threading.BrokenBarrierError):
-            three_at_once.wait(timeout=0.3)
+            three_at_once.wait(timeout=0.2)
 
     argon2.before = wait_for_two_others
 
@@ -367,13 +369,14 @@ def test_a_bio_or_an_image_is_removed_with_null_or_an_empty_text(api, field, not
     assert [user["bio"], user["image"]].count(None) == 1
 
 
-@pytest.mark.parametrize("nothing", [None, "", "  "])
 @pytest.mark.parametrize("field", ["username", "email", "password"])
-def test_a_name_an_address_and_a_password_cannot_be_removed(api, field, nothing):
+def test_a_name_an_address_and_a_password_cannot_be_removed(api, field):
     ann = api.someone("ann")
     before = ann.me()
 
-    assert ann.refusal(422, "PUT", "/user", {"user": {field: nothing}}) == {field: "can't be blank"}
+    for nothing in (None, "", "  "):
+        assert ann.refusal(422, "PUT", "/user", {"user": {field: nothing}}) == {field: "can't be blank"}
+
     assert ann.me() == before
 
 
