@@ -53,6 +53,16 @@ def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()
 
 
+def statements_of(db: Database, reader: "Api", path: str) -> int:
+    """How many SQL statements a GET runs, without those that begin and end transactions."""
+    seen: list[str] = []
+    connection = db._reader()  # this thread's own, on which a test's requests read
+    connection.set_trace_callback(seen.append)
+    reader.get(path)
+    connection.set_trace_callback(None)
+    return len([sql for sql in seen if sql not in ("BEGIN", "COMMIT")])
+
+
 class Api:
     """A client without a token. Paths are relative to the API; every answer is checked against the OpenAPI document."""
 
