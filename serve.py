@@ -1,5 +1,6 @@
 """The listening socket, and the server that answers on it. Knows no application code."""
 
+import ctypes
 import signal
 import socket
 from types import FrameType
@@ -16,6 +17,11 @@ _MAX_HEADER_BYTES = 32 * 1024
 # Slow and idle clients hold a connection, not a thread; there are plenty of connections, and they time out.
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
+
+# What is at least so large goes back to the system as soon as it is not needed, above all the 19 MiB in which a
+# password is hashed. Left alone, glibc would come to keep such a block for every thread (mallopt(3)).
+_M_MMAP_THRESHOLD = -3
+_LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -42,6 +48,7 @@ def url(listening: socket.socket) -> str:
 def run(application: Any, listening: socket.socket, threads: int) -> None:
     """Answer requests until SIGTERM or SIGINT; those that run are finished, for five seconds at most."""
     signal.signal(signal.SIGTERM, _stop)
+    _return_large_blocks()
     server = waitress.create_server(
         application,
         sockets=[listening],
@@ -55,6 +62,12 @@ def run(application: Any, listening: socket.socket, threads: int) -> None:
         max_request_header_size=_MAX_HEADER_BYTES,
     )
     server.run()
+
+
+def _return_large_blocks() -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

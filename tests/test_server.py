@@ -1,0 +1,263 @@
+"""The program as it runs: a process of its own, a real socket, and what a WSGI test cannot see."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import HOME, JSON, PASSWORD
+
+MIB = 1024 * 1024
+
+
+@dataclass
+class Server:
+    """A running server, and where it writes what it has to say."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    log: Path
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """The status and the JSON of an answer."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            return ask(connection, method, path, body, **headers)
+
+    def sends(self, *parts: bytes) -> tuple[int, bytes, bytes]:
+        """The status, the head and the body of what comes back for these bytes, until the server closes."""
+        with closing(socket.create_connection(("127.0.0.1", self.port), timeout=30)) as connection:
+            connection.sendall(b"".join(parts))
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head, body
+
+    def token(self, name: str) -> str:
+        """The token of a new user."""
+        user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+        return self.ask("POST", "/api/users", {"user": user})[1]["user"]["token"]
+
+
+def ask(
+    connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, **headers: str
+) -> tuple[int, Any]:
+    """The status and the JSON of an answer; the connection stays open."""
+    sent = None if body is None else json.dumps(body)
+    connection.request(method, path, sent, {name.title(): value for name, value in headers.items()} | JSON)
+    answer = connection.getresponse()
+    text = answer.read()
+    return answer.status, json.loads(text) if text else None
+
+
+def command(database: Path, port: int) -> list[str]:
+    """The command line of a server."""
+    return [sys.executable, str(HOME / "app.py"), "serve", "--port", str(port), "--database", str(database)]
+
+
+def environment() -> dict[str, str]:
+    """What the process is told of its surroundings: none of our settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ROWBOAT_")}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """A server on a free port and a new database. It is stopped at the end, if it still runs."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(folder / "data" / "rowboat.db", 0), cwd=folder, env=environment(), stdout=output, stderr=output
+        )
+    try:
+        yield Server(process, port_of(process, log), log)
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+def port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    """The port that the server names once it listens."""
+    for _ in range(1000):
+        if found := re.search(r"http://127\.0\.0\.1:(\d+)/api ", log.read_text()):
+            return int(found[1])
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.02)
+    raise AssertionError(f"the server does not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all the tests that leave it as it was."""
+    with serving(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+def test_somebody_registers_writes_and_is_read(server):
+    token = server.token("ann")
+    text = "Row, row, row your boat — gently down the stream 🚣\n" * 9000
+    article = {"title": "Rowing at dawn", "description": "About it", "body": text}
+
+    status, written = server.ask("POST", "/api/articles", {"article": article}, authorization=f"Bearer {token}")
+    read = server.ask("GET", f"/api/v1/articles/{written['article']['slug']}")
+
+    assert status == 201
+    assert read == (200, written)
+    assert read[1]["article"]["body"] == text
+
+
+def test_of_two_authorization_headers_neither_counts(server):
+    header = f"Authorization: Token {server.token('bob')}\r\n".encode()
+    end = b"Connection: close\r\n\r\n"
+
+    for path in b"/api/user", b"/api/tags", b"/api/articles":
+        start = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n"
+        assert server.sends(start, header, end)[0] == 200
+        status, _, body = server.sends(start, header, header, end)
+        if path == b"/api/tags":
+            assert status == 200
+        else:
+            assert (status, json.loads(body)) == (401, {"errors": {"token": ["is invalid"]}})
+
+
+def test_a_chunked_body_is_read_like_any_other(server):
+    body = json.dumps({"user": {"username": "cy", "email": "cy@example.org", "password": PASSWORD}}).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:40], body[40:], b""))
+
+    status, _, answer = server.sends(
+        b"POST /api/users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
+        b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n",
+        chunks,
+    )
+
+    assert status == 201
+    assert json.loads(answer)["user"]["username"] == "cy"
+
+
+def test_a_body_over_1_mib_is_refused_as_json_and_one_over_2_mib_as_text(server):
+    start = b"POST /api/users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+
+    status, _, body = server.sends(start, b"Content-Length: %d\r\n\r\n" % (MIB + 1), b" " * (MIB + 1))
+    assert (status, json.loads(body)["errors"].keys()) == (413, {"body"})
+
+    status, head, body = server.sends(start, b"Content-Length: %d\r\n\r\n" % (2 * MIB + 1))
+    assert status == 413
+    assert b"Content-Type: text/plain" in head
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (400, b"this is not HTTP\r\n\r\n"),
+        # All of it is read before it is refused, so that nothing is left over when the server closes.
+        (431, b"GET /api/tags HTTP/1.1\r\nX-Long: ".ljust(32 * 1024, b"x")),
+    ],
+    ids=["not HTTP", "long headers"],
+)
+def test_what_is_not_http_and_headers_over_the_limit_are_refused_as_text(server, status, sent):
+    refused, head, body = server.sends(sent)
+
+    assert refused == status
+    assert b"Content-Type: text/plain" in head
+    assert b"Traceback" not in body
+
+
+@pytest.mark.parametrize("path", [b"/api/articles/foo%FF", b"/api/articles/%00", b"/api/articles?tag=%FF"])
+def test_an_address_that_is_no_text_is_refused_as_json(server, path):
+    status, _, body = server.sends(b"GET ", path, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+    assert status == 400
+    assert json.loads(body)["errors"].keys() <= {"path", "query"}
+
+
+@pytest.mark.parametrize("path", [b"/api/articles/\xff", b"/api/articles?tag=\xff", b"//api/articles?tag=\xff"])
+def test_raw_bytes_in_an_address_are_refused(server, path):
+    status, *_ = server.sends(b"GET ", path, b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+
+    assert status == 400
+
+
+def test_one_connection_serves_many_requests_whatever_came_before(server):
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.connect()
+        opened = connection.sock
+
+        assert ask(connection, "HEAD", "/api/tags") == (200, None)
+        assert ask(connection, "GET", "/api/nothing")[0] == 404
+        assert ask(connection, "GET", "/api/tags", {"a": "body that nobody reads"})[0] == 200
+        assert ask(connection, "POST", "/api/users/login", {"not": "a user"})[0] == 422
+        assert ask(connection, "PUT", "/api/user", {"user": {"bio": "x" * 300_000}})[0] == 401
+        assert ask(connection, "DELETE", "/api/tags")[0] == 405
+        assert ask(connection, "GET", "/api/articles")[0] == 200
+        assert connection.sock is opened
+
+
+def test_head_has_the_length_of_get_and_no_body(server):
+    request = b" /api/v1/openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+    _, _, document = server.sends(b"GET", request)
+    status, head, body = server.sends(b"HEAD", request)
+
+    assert status == 200
+    assert body == b""
+    assert b"Content-Length: %d\r\n" % len(document) in head
+
+
+def test_clients_that_never_finish_do_not_keep_others_waiting(server):
+    idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+    for number, connection in enumerate(idle):
+        start = b"POST /api/users HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n"
+        connection.sendall(start if number % 2 else start + b"\r\n{")
+
+    status, _ = server.ask("GET", "/api/tags")
+
+    for connection in idle:
+        connection.close()
+    assert status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc tells what memory a process has")
+def test_an_idle_server_takes_less_than_60_mb_also_after_many_have_registered(tmp_path):
+    with serving(tmp_path) as running:
+        for number in range(12):
+            running.token(f"ann{number}")
+        status = Path(f"/proc/{running.process.pid}/status").read_text()
+
+    resident_kb = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
+    assert resident_kb * 1024 < 60_000_000
+
+
+def test_a_second_server_on_the_same_port_says_so_and_creates_nothing(server, tmp_path):
+    second = subprocess.run(
+        command(tmp_path / "data" / "rowboat.db", server.port), cwd=tmp_path, env=environment(), capture_output=True
+    )
+
+    assert second.returncode == 2
+    assert second.stdout == b""
+    (line,) = second.stderr.decode().splitlines()
+    assert f"127.0.0.1:{server.port}" in line
+    assert "--port" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_the_server_and_what_it_acknowledged_is_there_when_it_starts_again(tmp_path):
+    with serving(tmp_path) as first:
+        token = first.token("ann")
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(30) == 0
+        assert "Traceback" not in first.log.read_text()
+
+    with serving(tmp_path) as second:
+        status, answer = second.ask("GET", "/api/user", authorization=f"Token {token}")
+
+    assert status == 200
+    assert answer["user"]["username"] == "ann"
