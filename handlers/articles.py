@@ -102,8 +102,9 @@ def new_slug(title: str) -> str:
 
 def list_articles(db: Database, me: int | None, query: Filters) -> str:
     """Articles, newest first; with several filters, those that pass all of them."""
+    unfiltered = query.tag is query.author is query.favorited is None
     found = db.row(
-        "articles/find",
+        "articles/newest" if unfiltered else "articles/find",
         "articles/list",
         me=me,
         tag=query.tag,

@@ -1,4 +1,4 @@
--- One page of a listing of articles, newest first, and how many the whole listing has.
+-- One page of the articles that pass one or more filters, newest first, and how many do.
 --
 --   :tag        TEXT | NULL  only articles with this tag
 --   :author     TEXT | NULL  only articles by this user (folded name)
@@ -9,6 +9,7 @@
 --
 -- Returns one row for sql/articles/list.sql: page (a JSON array of ids), total (of the whole
 -- listing), next (the id before which the next page begins; NULL on the last page).
+-- Without a filter, sql/articles/newest.sql finds the page.
 
 WITH
 -- What was asked for, as ids, and how many articles each filter lets through (kept counters).
@@ -32,19 +33,13 @@ walked AS MATERIALIZED (
              UNION ALL
             SELECT 'author', written FROM asked WHERE written IS NOT NULL
              UNION ALL
-            SELECT 'favorited', liked FROM asked WHERE liked IS NOT NULL
-             UNION ALL
-            SELECT 'all', totals.total FROM asked, totals WHERE filters = 0 AND totals.name = 'articles')
+            SELECT 'favorited', liked FROM asked WHERE liked IS NOT NULL)
      ORDER BY size
      LIMIT 1
 ),
 -- One arm for each set. The key of an arm that is not walked is NULL, and finds nothing at once.
 matching AS NOT MATERIALIZED (
-    SELECT id
-      FROM articles
-     WHERE id > (SELECT 0 FROM walked WHERE name = 'all')
-     UNION ALL
-    SELECT article_id
+    SELECT article_id AS id
       FROM article_tags
      WHERE tag_id = (SELECT tag_id FROM asked, walked WHERE name = 'tag')
        AND (:author IS NULL OR EXISTS (
@@ -82,8 +77,8 @@ page AS MATERIALIZED (
     SELECT id FROM page_and_one ORDER BY id DESC LIMIT :limit
 )
 SELECT (SELECT json_group_array(id) FROM page) AS page,
-       -- One filter or none: the counter is the answer. More: count the intersection.
-       iif(filters < 2, walked.size, (SELECT count(*) FROM matching)) AS total,
+       -- One filter: the counter is the answer. More: count the intersection.
+       iif(filters = 1, walked.size, (SELECT count(*) FROM matching)) AS total,
        (SELECT min(id) FROM page
          WHERE (SELECT count(*) FROM page_and_one) > :limit) AS next
   FROM asked, walked;

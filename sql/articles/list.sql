@@ -4,12 +4,11 @@
 --   :total  INTEGER         how many articles the whole listing has
 --   :me     INTEGER | NULL  the caller's user id; NULL when anonymous
 --
--- Returns the response body as JSON. sql/articles/find.sql and sql/articles/feed.sql find the page;
+-- Returns the response body as JSON. The page is found by newest.sql, find.sql or feed.sql beside this file;
 -- the shape with the body stands in sql/articles/render.sql.
 
-WITH
-in_order AS (
-    SELECT json_object(
+SELECT json_object(
+           'articles', json_group_array(json_object(
                'slug',           articles.slug,
                'title',          articles.title,
                'description',    articles.description,
@@ -40,15 +39,9 @@ in_order AS (
                         WHERE follower_id = :me
                           AND followed_id = users.id
                    ), 'true', 'false')))
-           ) AS article
-      FROM json_each(:page) AS page
-      -- CROSS JOIN keeps this order: the page leads, the rest is looked up.
-     CROSS JOIN articles ON articles.id = page.value
-     CROSS JOIN users    ON users.id = articles.author_id
-     ORDER BY page.key
-)
-SELECT json_object(
-           -- json() again: text that crossed a CTE is no longer known to be JSON.
-           'articles',      json_group_array(json(article)),
+           )),
            'articlesCount', :total) AS response
-  FROM in_order;
+  FROM json_each(:page) AS page
+  -- CROSS JOIN keeps this order: the page leads, and the rest is looked up for each of its ids.
+ CROSS JOIN articles ON articles.id = page.value
+ CROSS JOIN users    ON users.id = articles.author_id;
