@@ -12,6 +12,7 @@ import handlers.profiles
 import handlers.tags
 import handlers.users
 import openapi
+from cache import with_cache
 from config import Config
 from db import Database
 from middleware import WSGIApplication, with_cors, with_request_id
@@ -71,7 +72,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
     for method, path, handler, options in routes():
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
-    return with_request_id(with_cors(app, config.cors_origins))
+    return with_request_id(with_cors(with_cache(app, database), config.cors_origins))
 
 
 def _add_documents(app: Bottle) -> None:

@@ -1,7 +1,8 @@
 """What surrounds every request, whether a route matches it or not, as WSGI middleware."""
 
+import itertools
 import re
-import uuid
+import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,9 +24,12 @@ def with_request_id(app: WSGIApplication) -> WSGIApplication:
 
     A well-formed one of the client's is taken over, so that logs of several programs can be joined."""
 
+    process = secrets.token_hex(12)
+    numbers = itertools.count(1)
+
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         sent = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else uuid.uuid4().hex
+        request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else f"{process}{next(numbers):08x}"
         environ["rowboat.request_id"] = request_id
         return app(environ, _adding([("X-Request-Id", request_id)], start_response))
 
@@ -40,7 +44,7 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
-        headers: Headers = [] if anyone else [("Vary", "Origin")]
+        headers: Headers = [("Vary", "Authorization, Origin")]
         if anyone or origin in origins:
             headers.append(("Access-Control-Allow-Origin", "*" if anyone else str(origin)))
             headers.append(("Access-Control-Expose-Headers", _EXPOSED))

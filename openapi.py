@@ -30,7 +30,7 @@ def build(routes: Iterable[Route], version: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for method, path, handler, options in routes:
         template = re.sub(r"<(\w+)>", r"{\1}", path)
-        paths.setdefault(template, {})[method.lower()] = _operation(path, handler, options, schemas)
+        paths.setdefault(template, {})[method.lower()] = _operation(method, path, handler, options, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -99,7 +99,9 @@ class _Schemas:
         return self._all[model.__name__]["properties"]
 
 
-def _operation(path: str, handler: Callable[..., Any], options: dict[str, Any], schemas: _Schemas) -> dict[str, Any]:
+def _operation(
+    method: str, path: str, handler: Callable[..., Any], options: dict[str, Any], schemas: _Schemas
+) -> dict[str, Any]:
     summary, _, details = (handler.__doc__ or "").partition("\n")
     resource = handler.__module__.rpartition(".")[2]
     operation: dict[str, Any] = {
@@ -107,7 +109,9 @@ def _operation(path: str, handler: Callable[..., Any], options: dict[str, Any], 
         "tags": [resource.capitalize()],
         "summary": summary,
         "parameters": _parameters(path, options, schemas),
-        "responses": {str(status): _answer(status, options, schemas) for status in sorted(_statuses(path, options))},
+        "responses": {
+            str(status): _answer(status, options, schemas) for status in sorted(_statuses(method, path, options))
+        },
     }
     if details.strip():
         operation["description"] = details.strip()
@@ -133,7 +137,7 @@ def _parameters(path: str, options: dict[str, Any], schemas: _Schemas) -> list[d
     return parameters
 
 
-def _statuses(path: str, options: dict[str, Any]) -> set[int]:
+def _statuses(method: str, path: str, options: dict[str, Any]) -> set[int]:
     """Every status that a route can answer, as its options imply or name it."""
     statuses = {options.get("status", 200), 400, 500, 503, *options.get("errors", ())}
     if "auth" in options:
@@ -144,12 +148,14 @@ def _statuses(path: str, options: dict[str, Any]) -> set[int]:
         statuses |= {413, 415, 422}
     if "query" in options:
         statuses.add(422)
+    if method == "GET" and not options.get("secret"):
+        statuses.add(304)
     return statuses
 
 
 def _answer(status: int, options: dict[str, Any], schemas: _Schemas) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    model = Errors if status >= 400 else options.get("answers")
+    model = Errors if status >= 400 else None if status == 304 else options.get("answers")
     if model:
         answer["content"] = {"application/json": {"schema": schemas.given(model)}}
     return answer

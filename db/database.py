@@ -12,6 +12,7 @@ from db.connection import BUSY_TIMEOUT_MS, connect
 from db.errors import Refused, Unavailable, is_unavailable
 from db.lock import WriteLock
 from db.statements import SQLFile, load
+from db.watcher import Watcher
 from db.writer import Writer
 
 Row = dict[str, Any]
@@ -32,6 +33,7 @@ class Database:
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self.files = load(sql_folder, self._reader())
+        self._watcher = Watcher(lambda: connect(path, query_only=True))
         self._writer = Writer(lambda: connect(path, synchronous=synchronous), WriteLock(path))
 
     def read(self, *names: str, **parameters: Any) -> Any:
@@ -93,9 +95,14 @@ class Database:
     def close(self) -> None:
         """Finish the queued writes, then close every connection."""
         self._writer.close(self._wait_s)
+        self._watcher.close()
         for connection in self._readers:
             connection.close()
         self._readers.clear()
+
+    def remembered(self) -> dict[Any, Any]:
+        """A dict that is replaced by an empty one at each commit of any process (see db/watcher.py)."""
+        return self._watcher.remembered()
 
     def _named(self, names: Sequence[str]) -> list[SQLFile]:
         return [self.files[name] for name in names]

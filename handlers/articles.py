@@ -184,8 +184,13 @@ def unfavorite(db: Database, me: int, slug: str) -> str | HTTPError:
 
 
 ROUTES = [
-    ("GET", "/articles", list_articles, {"auth": "optional", "query": Filters, "answers": ArticlesAnswer}),
-    ("GET", "/articles/feed", feed, {"auth": "required", "query": Page, "answers": ArticlesAnswer}),
+    (
+        "GET",
+        "/articles",
+        list_articles,
+        {"auth": "optional", "query": Filters, "answers": ArticlesAnswer, "cache": True},
+    ),
+    ("GET", "/articles/feed", feed, {"auth": "required", "query": Page, "answers": ArticlesAnswer, "cache": True}),
     (
         "POST",
         "/articles",
@@ -198,7 +203,7 @@ ROUTES = [
             "errors": (409,),
         },
     ),
-    ("GET", "/articles/<slug>", read, {"auth": "optional", "answers": ArticleAnswer}),
+    ("GET", "/articles/<slug>", read, {"auth": "optional", "answers": ArticleAnswer, "cache": True}),
     (
         "PUT",
         "/articles/<slug>",

@@ -79,7 +79,7 @@ ROUTES = [
         "GET",
         "/articles/<slug>/comments",
         list_comments,
-        {"auth": "optional", "query": FromCursor, "answers": CommentsAnswer},
+        {"auth": "optional", "query": FromCursor, "answers": CommentsAnswer, "cache": True},
     ),
     (
         "POST",

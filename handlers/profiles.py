@@ -42,7 +42,7 @@ def unfollow(db: Database, me: int, username: str) -> str | HTTPError:
 
 
 ROUTES = [
-    ("GET", "/profiles/<username>", read, {"auth": "optional", "answers": ProfileAnswer}),
+    ("GET", "/profiles/<username>", read, {"auth": "optional", "answers": ProfileAnswer, "cache": True}),
     ("POST", "/profiles/<username>/follow", follow, {"auth": "required", "answers": ProfileAnswer}),
     ("DELETE", "/profiles/<username>/follow", unfollow, {"auth": "required", "answers": ProfileAnswer}),
 ]

@@ -17,5 +17,5 @@ def list_tags(db: Database) -> str:
 
 
 ROUTES = [
-    ("GET", "/tags", list_tags, {"answers": Tags}),
+    ("GET", "/tags", list_tags, {"answers": Tags, "cache": True}),
 ]

@@ -160,13 +160,23 @@ def update(db: Database, me: int, user: UserChanges) -> str:
 
 
 ROUTES = [
-    ("POST", "/users", register, {"body": ("user", NewUser), "status": 201, "answers": UserAnswer, "errors": (409,)}),
-    ("POST", "/users/login", login, {"body": ("user", Credentials), "answers": UserAnswer, "errors": (401,)}),
-    ("GET", "/user", read, {"auth": "required", "answers": UserAnswer}),
+    (
+        "POST",
+        "/users",
+        register,
+        {"body": ("user", NewUser), "status": 201, "answers": UserAnswer, "secret": True, "errors": (409,)},
+    ),
+    (
+        "POST",
+        "/users/login",
+        login,
+        {"body": ("user", Credentials), "answers": UserAnswer, "secret": True, "errors": (401,)},
+    ),
+    ("GET", "/user", read, {"auth": "required", "answers": UserAnswer, "secret": True}),
     (
         "PUT",
         "/user",
         update,
-        {"auth": "required", "body": ("user", UserChanges), "answers": UserAnswer, "errors": (409,)},
+        {"auth": "required", "body": ("user", UserChanges), "answers": UserAnswer, "secret": True, "errors": (409,)},
     ),
 ]

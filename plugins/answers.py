@@ -17,11 +17,14 @@ class AnswersPlugin:
     def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
         """Surround every route."""
         status = route.config.get("status", 200)
+        secret = route.config.get("secret", False)
 
         def answer(**arguments: Any) -> Any:
             body = callback(**arguments)
             response.status = status
             response.content_type = JSON
+            if secret:
+                response.set_header("Cache-Control", "no-store")
             return body
 
         return answer

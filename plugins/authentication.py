@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bottle import Route, request
@@ -69,6 +69,9 @@ class AuthenticationPlugin:
         )
         if session is None:
             raise errors.token_invalid()
+        last_used = datetime.fromisoformat(session["last_used_at"])
+        # Until when an answer may be remembered without looking at the session again (see cache.py).
+        request.environ["rowboat.valid_until"] = 0 if session["due"] else (last_used + TOUCH_EVERY).timestamp()
         if session["due"]:
             # Whoever only reads is served also while nobody can write.
             with suppress(Unavailable):

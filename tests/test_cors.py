@@ -104,7 +104,7 @@ def test_where_the_origins_are_named_their_pages_may_read_any_answer(db):
         answer = api.call(method, path, status=status, headers={"Origin": PAGE})
 
         assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        assert listed(answer, "Vary") == {"Origin"}
+        assert listed(answer, "Vary") == {"Authorization", "Origin"}
         assert listed(answer, "Access-Control-Expose-Headers") == EXPOSED
 
 
@@ -116,7 +116,7 @@ def test_where_the_origins_are_named_other_pages_may_read_nothing(db):
             answer = api.call(method, path, status=status, headers=headers)
 
             assert "Access-Control-Allow-Origin" not in answer.headers
-            assert listed(answer, "Vary") == {"Origin"}
+            assert listed(answer, "Vary") == {"Authorization", "Origin"}
 
 
 def test_where_the_origins_are_named_preflights_are_answered_to_their_pages(db):
@@ -128,7 +128,7 @@ def test_where_the_origins_are_named_preflights_are_answered_to_their_pages(db):
     assert listed(allowed, "Access-Control-Allow-Methods") == METHODS
     assert "Access-Control-Allow-Origin" not in refused.headers
     assert allowed.status_int == refused.status_int == 204
-    assert allowed.headers["Vary"] == refused.headers["Vary"] == "Origin"
+    assert allowed.headers["Vary"] == refused.headers["Vary"] == "Authorization, Origin"
 
 
 def test_a_star_among_the_named_origins_is_any(db):
