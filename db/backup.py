@@ -1,5 +1,6 @@
 """Copies of a database: consistent while others write, verified, and in place only when complete."""
 
+import glob
 import os
 import shutil
 import sqlite3
@@ -11,6 +12,7 @@ from db.connection import connect
 from db.errors import StartupError
 
 _PAGES_AT_A_TIME = 1000
+_STEPS_BETWEEN_LOOKS = 100_000
 _SPARE_BYTES = 16 * 1024 * 1024
 _KEPT = 5
 
@@ -35,7 +37,8 @@ def back_up(database: Path, target: Path, running: Callable[[str], None] = lambd
                 progress=lambda status, remaining, total: running(f"copying: {total - remaining} of {total} pages"),
             )
             copy.execute("PRAGMA journal_mode = DELETE")
-            _verify(copy, partial)
+            copy.set_progress_handler(lambda: running("checking the copy"), _STEPS_BETWEEN_LOOKS)
+            _verify(copy, target)
         _flush(partial)
         partial.replace(target)
         _flush(target.parent)
@@ -47,14 +50,24 @@ def back_up(database: Path, target: Path, running: Callable[[str], None] = lambd
 
 def back_up_before(database: Path, what: str, running: Callable[[str], None]) -> Path:
     """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
+    _require_space(database, database.parent)
     folder = database.parent / "backups"
     folder.mkdir(exist_ok=True)
     target = folder / f"{database.stem}.before-{what}.db"
     back_up(database, target, running)
-    copies = sorted(folder.glob(f"{database.stem}.before-*.db"), key=lambda path: path.stat().st_mtime_ns)
-    for old in copies[:-_KEPT]:
+    copies = folder.glob(f"{glob.escape(database.stem)}.before-*.db")
+    for old in sorted(copies, key=lambda path: (path.stat().st_mtime_ns, path))[:-_KEPT]:
         old.unlink()
     return target
+
+
+def orphan(connection: sqlite3.Connection) -> str | None:
+    """A row that refers to one that is not there, in words; None where there is none."""
+    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+    if not broken:
+        return None
+    table, rowid, parent, _ = broken
+    return f"{'a row' if rowid is None else f'row {rowid}'} of {table} without its row in {parent}"
 
 
 def _require_space(database: Path, folder: Path) -> None:
@@ -68,12 +81,13 @@ def _require_space(database: Path, folder: Path) -> None:
         )
 
 
-def _verify(copy: sqlite3.Connection, path: Path) -> None:
+def _verify(copy: sqlite3.Connection, target: Path) -> None:
     (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        raise StartupError(f"{path}: the copy is damaged: {verdict}")
-    if copy.execute("PRAGMA foreign_key_check").fetchone():
-        raise StartupError(f"{path}: the copy has rows whose parents are missing")
+        raise StartupError(f"{target}: the copy is damaged: {' '.join(verdict.split())}; check the database itself")
+    found = orphan(copy)
+    if found:
+        raise StartupError(f"{target}: the copy has {found}; mend the database itself")
 
 
 def _flush(path: Path) -> None:

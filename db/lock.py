@@ -2,8 +2,14 @@
 
 import fcntl
 import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
+
+from db.connection import connect
+from db.errors import StartupError
 
 
 class WriteLock:
@@ -34,3 +40,41 @@ class WriteLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextmanager
+def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to the database, which is created where it is missing, while nobody else writes.
+
+    Raises StartupError, also for what SQLite or the disk refuses and for Ctrl-C while it is in use."""
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        _require_database(database)
+        with closing(WriteLock(database)) as lock, lock, closing(connect(database, create=True)) as connection:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode != "wal":
+                raise StartupError(
+                    f"{database}: SQLite's journal stays {mode} here, Rowboat needs WAL; use a local disk"
+                )
+            connection.execute("PRAGMA temp_store = FILE")  # sorting a large table must not take its size in memory
+            yield connection
+    except OSError as error:
+        raise StartupError(
+            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
+        ) from error
+    except sqlite3.Error as error:
+        raise StartupError(f"{database}: {error}") from error
+    except KeyboardInterrupt:
+        raise StartupError(
+            f"{database}: interrupted; what was done before stays, and nothing else was touched"
+        ) from None
+
+
+def _require_database(path: Path) -> None:
+    """Before a lock is laid beside somebody else's file."""
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(16) not in (b"", b"SQLite format 3\0"):
+                raise StartupError(
+                    f"{path}: not a database; set ROWBOAT_DATABASE to another file, or move this one away"
+                )

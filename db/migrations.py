@@ -5,16 +5,14 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.backup import back_up_before
+from db.backup import back_up_before, orphan
 from db.clock import now
-from db.connection import connect
 from db.errors import StartupError
-from db.lock import WriteLock
-from db.script import Statement, blank_comments, split
+from db.lock import exclusive
+from db.script import Statement, blank_comments, first_comment, read_script, split
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -27,16 +25,11 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 # A script may ask for this in its first lines, to rebuild a table that others refer to.
-_FOREIGN_KEYS_OFF = re.compile(r"^-- foreign_keys: off$", re.MULTILINE)
+_FOREIGN_KEYS_OFF = re.compile(r"^\s*--\s*foreign_keys:\s*off\s*$", re.MULTILINE | re.IGNORECASE)
 
-# What would end or escape the one transaction in which a script runs.
-_REFUSED_ACTIONS = {
-    sqlite3.SQLITE_TRANSACTION,
-    sqlite3.SQLITE_SAVEPOINT,
-    sqlite3.SQLITE_PRAGMA,
-    sqlite3.SQLITE_ATTACH,
-    sqlite3.SQLITE_DETACH,
-}
+# What would end or escape the one transaction in which a script runs. It is told by its first word: SQLite's
+# authorizer would also refuse the PRAGMA with which a virtual table sees to itself.
+_REFUSED = re.compile(r"(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|PRAGMA|ATTACH|DETACH|VACUUM)\b", re.IGNORECASE)
 
 # How many steps of SQLite's machine lie between two looks at the clock and at Ctrl-C: some milliseconds.
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -88,8 +81,8 @@ def find_migrations(folder: Path) -> list[Migration]:
         if path.name.endswith(".down.sql"):
             continue
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", path.name)
-        if not match:
-            raise StartupError(f"{path}: not a script's name; call it NNNN_name.sql")
+        if not match or match[1] == "0000":
+            raise StartupError(f"{path}: not a script's name; call it NNNN_name.sql, from 0001 on")
         migration = Migration(int(match[1]), match[2], path, path.with_suffix(".down.sql"))
         expected = len(migrations) + 1
         if migration.version < expected:
@@ -108,10 +101,18 @@ def find_migrations(folder: Path) -> list[Migration]:
 
 def read_ledger(connection: sqlite3.Connection) -> list[Applied]:
     """What was applied, oldest first; nothing in a database that was never migrated."""
-    if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").fetchone():
-        return []
-    rows = connection.execute("SELECT version, name, checksum, applied_at, ms FROM schema_migrations ORDER BY version")
-    return [Applied(*row) for row in rows.fetchall()]
+    try:
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema_migrations'").fetchone():
+            return []
+        rows = connection.execute(
+            "SELECT version, name, checksum, applied_at, ms FROM schema_migrations ORDER BY version"
+        )
+        return [Applied(*row) for row in rows.fetchall()]
+    except sqlite3.DatabaseError as error:  # another program's table, or a damaged file
+        _, _, file = connection.execute("PRAGMA database_list").fetchone()
+        raise StartupError(
+            f"{file}: cannot read what was applied: {error}; set ROWBOAT_DATABASE to another file, or restore a copy"
+        ) from error
 
 
 def states(migrations: list[Migration], ledger: list[Applied]) -> Iterator[tuple[str, int, str, Applied | None]]:
@@ -132,8 +133,11 @@ def states(migrations: list[Migration], ledger: list[Applied]) -> Iterator[tuple
             yield "edited" if edited else "applied", version, row.name, row
 
 
-def pending(migrations: list[Migration], ledger: list[Applied]) -> list[Migration]:
-    """The scripts that are still to be applied. Raises StartupError where the ledger does not fit the scripts."""
+def pending(migrations: list[Migration], ledger: list[Applied], to: int | None = None) -> list[Migration]:
+    """The scripts that are still to be applied, up to number `to`.
+
+    Raises StartupError where the ledger does not fit the scripts, or where going up does not lead to `to`."""
+    _require_number(migrations, to)
     newest = ledger[-1].version if ledger else 0
     for state, version, name, row in states(migrations, ledger):
         script = migrations[version - 1] if version <= len(migrations) else None
@@ -153,7 +157,9 @@ def pending(migrations: list[Migration], ledger: list[Applied]) -> list[Migratio
             raise StartupError(
                 f"{migrations[version - 1].up}: appeared below {newest:04d}, which is applied; give it the next number"
             )
-    return migrations[len(ledger) :]
+    if to is not None and to < len(ledger):
+        raise StartupError(f"the database is at {len(ledger):04d} already; `rollback --to {to}` goes back")
+    return migrations[len(ledger) : to]
 
 
 def migrate(
@@ -161,20 +167,17 @@ def migrate(
 ) -> list[Migration]:
     """Apply what is pending, up to number `to`; returns what was applied.
 
-    Creates the database where there is none; else, unless `backup` is off, a copy is written before the first
-    script (see db/backup.py). Each script is one transaction with its row in the ledger. Two that start at
-    once take turns, and the second finds it done. Raises StartupError, which names file and line: then that
-    script has changed nothing, and those before it stay applied."""
+    Creates the database where there is none; of one that holds anything a copy is written before the first
+    script, unless `backup` is off (see db/backup.py). Each script is one transaction with its row in the
+    ledger. Two that start at once take turns, and the second finds it done. Raises StartupError, which names
+    file and line: then that script has changed nothing, and those before it stay applied."""
     migrations = find_migrations(folder)
     _require_number(migrations, to)
     is_new = not database.exists()
-    with _exclusive(database) as connection:
+    with exclusive(database) as connection:
         try:
-            ledger = read_ledger(connection)
-            todo = [each for each in pending(migrations, ledger) if to is None or each.version <= to]
-            if to is not None and to < len(ledger):
-                raise StartupError(f"the database is at {len(ledger):04d} already; `rollback --to {to}` goes back")
-            if todo and ledger and backup:
+            todo = pending(migrations, read_ledger(connection), to)
+            if todo and backup and _holds_data(connection):
                 report.line(f"kept a copy in {back_up_before(database, f'{todo[0].version:04d}', report.running)}")
             for migration in todo:
                 _run(connection, migration, migration.up, report)
@@ -196,7 +199,7 @@ def rollback(
     _require_number(migrations, to)
     if not database.exists():
         raise StartupError(f"{database}: there is no such database")
-    with _exclusive(database) as connection:
+    with exclusive(database) as connection:
         ledger = read_ledger(connection)
         pending(migrations, ledger)
         todo = migrations[to : len(ledger)][::-1]
@@ -214,7 +217,7 @@ def rollback(
 
 def irreversible(migration: Migration) -> str | None:
     """Why a script cannot be undone, which is all that its down script says; None where it can."""
-    script = migration.down.read_text(encoding="utf-8")
+    script = read_script(migration.down)
     if blank_comments(script).strip():
         return None
     return " ".join(line.strip("- ") for line in script.splitlines()).strip() or "its down script is empty"
@@ -226,23 +229,29 @@ def apply(
     """Run a script and `and_then` in one transaction.
 
     Raises StartupError, which names file, line and statement; then nothing has changed."""
-    text = script.read_text(encoding="utf-8")
-    rebuilds = bool(_FOREIGN_KEYS_OFF.search(text))
+    text = read_script(script)
+    rebuilds = bool(_FOREIGN_KEYS_OFF.search(first_comment(text)))
     if rebuilds:
         # https://sqlite.org/lang_altertable.html, "Making Other Kinds Of Table Schema Changes": both pragmas do
         # nothing within a transaction. The second leaves triggers alone that name the table in the meantime.
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("PRAGMA legacy_alter_table = ON")
+    began = False
     try:
         connection.execute("BEGIN IMMEDIATE")
+        began = True
         for statement in split(text):
             _execute(connection, script, statement, report, what)
-        if rebuilds:
-            _require_foreign_keys(connection, script)
+        if rebuilds and (found := orphan(connection)):
+            raise StartupError(f"{script}: would leave {found}")
         and_then()
         connection.execute("COMMIT")
     except KeyboardInterrupt:
-        raise StartupError(f"{script}: interrupted; nothing of it was kept") from None
+        committed = began and not connection.in_transaction
+        when = "interrupted after its commit; all" if committed else "interrupted; nothing"
+        raise StartupError(f"{script}: {when} of it was kept") from None
+    except sqlite3.Error as error:
+        raise StartupError(f"{script}: {error}; nothing of it was kept") from error
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -270,18 +279,17 @@ def _run(connection: sqlite3.Connection, migration: Migration, script: Path, rep
 
 
 def _execute(connection: sqlite3.Connection, script: Path, statement: Statement, report: Report, what: str) -> None:
-    refused = False
+    words = " ".join(blank_comments(statement.sql).split())[:80]
+    if _REFUSED.match(words):
+        raise StartupError(
+            f"{script}:{statement.first_line}: a script has no transactions, PRAGMA, ATTACH or VACUUM; "
+            f"it is one transaction; in: {words}"
+        )
     began = time.monotonic()
-
-    def authorize(action: int, *_: str | None) -> int:
-        nonlocal refused
-        refused = refused or action in _REFUSED_ACTIONS
-        return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
 
     def look() -> None:
         report.running(f"{what}, line {statement.first_line}: {time.monotonic() - began:.0f} s")
 
-    connection.set_authorizer(authorize)
     connection.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
     try:
         connection.execute(statement.sql)
@@ -289,43 +297,20 @@ def _execute(connection: sqlite3.Connection, script: Path, statement: Statement,
         # Ctrl-C is raised within `look`, where sqlite3 turns it into this.
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
             raise KeyboardInterrupt from error
-        why = "a script has no transactions, PRAGMA or ATTACH; it is one transaction" if refused else str(error)
-        words = " ".join(blank_comments(statement.sql).split())
-        raise StartupError(f"{script}:{statement.line_of(error)}: {why}; in: {words[:80]}") from error
+        why = " ".join(str(error).split())  # it may quote a line's end
+        raise StartupError(f"{script}:{statement.line_of(error)}: {why}; in: {words}") from error
     finally:
         connection.set_progress_handler(None, 0)
-        connection.set_authorizer(None)
-
-
-def _require_foreign_keys(connection: sqlite3.Connection, script: Path) -> None:
-    broken = connection.execute("PRAGMA foreign_key_check").fetchone()
-    if broken:
-        table, rowid, parent, _ = broken
-        raise StartupError(f"{script}: would leave row {rowid} of {table} without its row in {parent}")
-
-
-@contextmanager
-def _exclusive(database: Path) -> Iterator[sqlite3.Connection]:
-    """A connection to the database, which is created where it is missing, while nobody else writes."""
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with closing(WriteLock(database)) as lock, lock, closing(connect(database, create=True)) as connection:
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            if mode != "wal":
-                raise StartupError(
-                    f"{database}: SQLite's journal stays {mode} here, Rowboat needs WAL; use a local disk"
-                )
-            connection.execute("PRAGMA temp_store = FILE")  # sorting a large table must not take its size in memory
-            yield connection
-    except OSError as error:
-        raise StartupError(
-            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
-        ) from error
 
 
 def _require_number(migrations: list[Migration], number: int | None) -> None:
     if number is not None and not 0 <= number <= len(migrations):
         raise StartupError(f"there is no script {number:04d}; they go from 0001 to {len(migrations):04d}")
+
+
+def _holds_data(connection: sqlite3.Connection) -> bool:
+    names = connection.execute("SELECT tbl_name FROM sqlite_schema WHERE tbl_name NOT GLOB 'sqlite_*'").fetchall()
+    return any(name != "schema_migrations" for (name,) in names)
 
 
 def _milliseconds_since(began: float) -> int:

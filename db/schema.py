@@ -1,5 +1,6 @@
 """The schema as text: dumped for people to read, and compared with what the scripts build."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +15,9 @@ _HEADER = """\
 -- The whole schema, as the scripts in this folder build it, by table.
 -- Made by `python app.py schema dump`; do not edit. The reasons stand in the scripts.
 """
+
+# A name in double quotes; comments and texts match as a whole, so that nothing within them does.
+_QUOTED_NAME = re.compile(r"""--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(\w+)\"""", re.DOTALL)
 
 
 class Thing(NamedTuple):
@@ -45,7 +49,30 @@ def things(connection: sqlite3.Connection) -> list[Thing]:
          ORDER BY tbl_name, type NOT IN ('table', 'view'), type, name
         """
     )
-    return [Thing(*row) for row in rows.fetchall()]
+    found = [Thing(*row) for row in rows.fetchall()]
+    plain = {thing.name for thing in found if thing.kind in ("table", "view") and _is_plain(thing.name)}
+    return [thing._replace(sql=_without_quotes(thing.sql, plain)) for thing in found]
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name can be written without quotes."""
+    if not name.isidentifier():
+        return False
+    with closing(sqlite3.connect(":memory:")) as nowhere:
+        try:
+            nowhere.execute(f"EXPLAIN SELECT 1 AS {name}")
+        except sqlite3.Error:  # a keyword
+            return False
+    return True
+
+
+def _without_quotes(sql: str, names: set[str]) -> str:
+    """The same text as people would write it. ALTER TABLE … RENAME puts the name in quotes wherever it stands."""
+
+    def plain(match: re.Match[str]) -> str:
+        return match[1] if match[1] in names else match[0]
+
+    return _QUOTED_NAME.sub(plain, sql)
 
 
 def dump(connection: sqlite3.Connection) -> str:
@@ -72,7 +99,8 @@ def differences(live: sqlite3.Connection, folder: Path) -> Iterator[str]:
             elif name not in expected:
                 yield f"{name}: not in the scripts"
             elif _code(expected[name]) != _code(actual[name]):
-                columns = list(_column_differences(built, live, expected[name].name))
+                is_table = expected[name].kind == "table"
+                columns = list(_column_differences(built, live, expected[name].name)) if is_table else []
                 yield from columns or [f"{name}: differs"]
 
 
@@ -98,8 +126,8 @@ def _code(thing: Thing) -> str:
 def verify(folder: Path) -> Iterator[str]:
     """Apply each script, undo it, apply it again, in memory; a line for each that went well.
 
-    Raises StartupError where undoing does not lead back to the schema of before, or applying it again to
-    another one than the first time."""
+    Raises StartupError where undoing does not lead back to the schema of before, or where applying it again
+    fails or leads to another schema than the first time."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         for migration in find_migrations(folder):
@@ -112,7 +140,10 @@ def verify(folder: Path) -> Iterator[str]:
                 continue
             _apply(connection, migration.down, migration)
             _require_same(before, things(connection), migration.down, "leads back to another schema than before")
-            _apply(connection, migration.up, migration)
+            try:
+                _apply(connection, migration.up, migration)
+            except StartupError as error:
+                raise StartupError(f"{error} (the second time, after {migration.down.name})") from error
             _require_same(after, things(connection), migration.up, "builds another schema the second time")
             yield f"{migration}: up, down, up"
 
@@ -124,4 +155,4 @@ def _apply(connection: sqlite3.Connection, script: Path, migration: Migration) -
 def _require_same(expected: list[Thing], actual: list[Thing], script: Path, problem: str) -> None:
     odd = set(expected) ^ set(actual)
     if odd:
-        raise StartupError(f"{script}: {problem}: see {', '.join(sorted(map(str, odd)))}")
+        raise StartupError(f"{script}: {problem}: see {', '.join(sorted({str(thing) for thing in odd}))}")

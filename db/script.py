@@ -4,7 +4,10 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
+
+from db.errors import StartupError
 
 # What may hold anything without being code: comments and quoted text.
 _COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
@@ -72,6 +75,19 @@ def _breaks_at(beginning: str, error: sqlite3.Error) -> bool:
         except sqlite3.Error as same:
             return str(same) == str(error)
     return False
+
+
+def read_script(path: Path) -> str:
+    """The text of a file. Raises StartupError where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StartupError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def first_comment(script: str) -> str:
+    """What stands before the first statement."""
+    return script[: len(script) - len(blank_comments(script).lstrip())]
 
 
 def blank_comments(sql: str) -> str:
