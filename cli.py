@@ -2,7 +2,7 @@
 
 import json
 import os
-import sqlite3
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -13,8 +13,8 @@ import click
 from slugify import slugify
 
 import seed as demo
-import serve as server
-from config import Config, ConfigError
+import worker as answer_on
+from config import PREFIX, Config, ConfigError
 from db import Database, StartupError, schema
 from db.connection import connect
 from db.migrations import Applied, Migration, Report, find_migrations, migrate, pending, read_ledger, rollback, states
@@ -102,15 +102,28 @@ def _report() -> Iterator[Report]:
 @_database_option
 @click.option("--host", help="The address to listen on.  [ROWBOAT_HOST; 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [ROWBOAT_PORT; 8080]")
-@click.option("--threads", type=click.IntRange(1, 64), help="Threads that answer.  [ROWBOAT_THREADS; 4]")
-@click.pass_context
-def serve(context: click.Context, /, **flags: Any) -> None:
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes that answer.  [ROWBOAT_WORKERS; one a core, to 4]"
+)
+@click.option("--threads", type=click.IntRange(1, 64), help="Threads of each.  [ROWBOAT_THREADS; 4]")
+def serve(**flags: Any) -> None:
     """Serve the API; pending schema scripts are applied first."""
-    config = _config(**flags)
-    # The port comes first: when it is in use, nothing else has happened yet.
-    with closing(server.listen(config.host, config.port)) as listening, closing(_open(config)) as database:
-        click.echo(f"Rowboat on {server.url(listening)}/api (SQLite {sqlite3.sqlite_version}, {config.database})")
-        server.run(context.obj["make_app"](config, database), listening, config.threads)
+    _config(**flags)
+    given = {PREFIX + name.upper(): str(value) for name, value in flags.items() if value is not None}
+    # The parent shall not carry what the command line has loaded: another program takes over this process.
+    os.execve(sys.executable, [sys.executable, str(HOME / "serve.py")], os.environ | given)
+
+
+@commands.command(hidden=True)
+@click.argument("listening", type=int)
+@click.argument("tell_ready", type=int)
+@click.argument("alive", type=int)
+@click.pass_context
+def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int) -> None:
+    """Answer on the socket of the parent, which starts this (see serve.py)."""
+    config = _config()
+    with closing(socket.socket(fileno=listening)) as shared, closing(_open(config)) as database:
+        answer_on.run(context.obj["make_app"](config, database), shared, config.threads, tell_ready, alive)
 
 
 @commands.command("migrate")

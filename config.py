@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,8 +57,8 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
-def _setting(default: Any, parse: Callable[[str], Any], why: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "why": why})
+def _setting(default: Any, parse: Callable[[str], Any], why: str, shown: str | None = None) -> Any:
+    return field(default=default, metadata={"parse": parse, "why": why, "shown": shown})
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,19 @@ class Config:
         "The address to listen on. Behind a proxy on the same machine, leave it; 0.0.0.0 is everywhere.",
     )
     port: int = _setting(8080, _whole(0, 65535), "The TCP port to listen on; 0 takes a free one.")
+    workers: int = _setting(
+        min(4, os.cpu_count() or 1),
+        _whole(1, 64),
+        "Processes that answer requests.",
+        shown="the number of cores, at most 4",
+    )
+    pin: bool = _setting(
+        True,
+        _switch,
+        "Whether each worker keeps to a core of its own, where the system can do that (Linux): on or off.",
+    )
     threads: int = _setting(
-        4, _whole(1, 64), "Threads that answer requests. More of them help only while requests wait for the disk."
+        4, _whole(1, 64), "Threads of each worker. More of them help only while requests wait for the disk."
     )
     synchronous: str = _setting(
         "FULL",

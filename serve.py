@@ -1,41 +1,31 @@
-"""The listening socket, and the server that answers on it. Knows no application code."""
+"""The parent process: it holds the socket, starts the workers and keeps them running. Knows no application code.
 
-import ctypes
+It needs the standard library alone, so that it stays small and need never be restarted for new code."""
+
+import os
 import signal
 import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 from types import FrameType
-from typing import Any
 
-import waitress
+from config import Config
 
-from db import StartupError
+_APP = Path(__file__).with_name("app.py")
 
-# Bodies above the application's limit of 1 MiB reach it, so that the answer is JSON; far longer ones do not.
-_MAX_BODY_BYTES = 2 * 1024 * 1024
-_MAX_HEADER_BYTES = 32 * 1024
-
-# Slow and idle clients hold a connection, not a thread; there are plenty of connections, and they time out.
-_MAX_CONNECTIONS = 1000
-_IDLE_SECONDS = 30
-
-# What is at least so large goes back to the system as soon as it is not needed, above all the 19 MiB in which a
-# password is hashed. Left alone, glibc would come to keep such a block for every thread (mallopt(3)).
-_M_MMAP_THRESHOLD = -3
-_LARGE_BLOCK_BYTES = 4 * 1024 * 1024
+# A worker that ends is replaced, but not more often than so: one that cannot live must not take all of a core.
+_SECONDS_BETWEEN_STARTS = 1
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the address; port 0 takes a free one. Raises StartupError where it cannot."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(1024)
-    except OSError as error:
-        raise StartupError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --host or --port"
-        ) from error
+    """A socket that listens on the address; port 0 takes a free one. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(1024)
     return listening
 
 
@@ -45,30 +35,77 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(application: Any, listening: socket.socket, threads: int) -> None:
-    """Answer requests until SIGTERM or SIGINT; those that run are finished, for five seconds at most."""
-    signal.signal(signal.SIGTERM, _stop)
-    _return_large_blocks()
-    server = waitress.create_server(
-        application,
-        sockets=[listening],
-        threads=threads,
-        ident="rowboat",
-        asyncore_use_poll=True,
-        connection_limit=_MAX_CONNECTIONS,
-        channel_timeout=_IDLE_SECONDS,
-        cleanup_interval=10,
-        max_request_body_size=_MAX_BODY_BYTES,
-        max_request_header_size=_MAX_HEADER_BYTES,
-    )
-    server.run()
+class Parent:
+    """Starts so many workers on the socket, replaces those that end, and ends with them on SIGTERM or SIGINT."""
+
+    def __init__(self, listening: socket.socket, workers: int, pin: bool) -> None:
+        self._listening = listening
+        self._workers: dict[int, int] = {}  # the place of each, from 0, by process id
+        self._count = workers
+        self._cores = sorted(os.sched_getaffinity(0)) if pin and hasattr(os, "sched_getaffinity") else []
+        self._stopping = False
+        # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
+        self._alive, self._our_life = os.pipe()
+
+    def run(self) -> int:
+        """Serve until told to stop. Returns the exit status: 0, or that of a worker that could not start at all."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        # The first one migrates the database; should it not be able to start, neither would the others.
+        if not _wait_for(self._start(0)) and not self._stopping:
+            return os.waitstatus_to_exitcode(os.wait()[1])
+        if not self._stopping:
+            print(f"Rowboat on {url(self._listening)}/api, workers: {self._count}", flush=True)
+        for place in range(1, self._count):
+            if not self._stopping:
+                os.close(self._start(place))
+        while self._workers:
+            pid, ended = os.wait()
+            place = self._workers.pop(pid)
+            if not self._stopping:
+                code = os.waitstatus_to_exitcode(ended)
+                print(f"rowboat: worker {pid} ended with {code}; another takes its place", file=sys.stderr, flush=True)
+                time.sleep(_SECONDS_BETWEEN_STARTS)
+            if not self._stopping:
+                os.close(self._start(place))
+        return 0
+
+    def _start(self, place: int) -> int:
+        """Start a worker; returns a pipe that hears a byte when it listens, and closes when it ends before."""
+        ready, tell_ready = os.pipe()
+        descriptors = (self._listening.fileno(), tell_ready, self._alive)
+        command = [sys.executable, str(_APP), "worker", *map(str, descriptors)]
+        process = subprocess.Popen(command, pass_fds=descriptors)
+        os.close(tell_ready)
+        if self._cores:
+            # One core each: handing the interpreter's lock between cores costs more than half of the speed.
+            os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
+        self._workers[process.pid] = place
+        return ready
+
+    def _stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        self._stopping = True
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
 
 
-def _return_large_blocks() -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
-    if mallopt:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+def _wait_for(pipe: int) -> bool:
+    heard = os.read(pipe, 1)
+    os.close(pipe)
+    return heard != b""
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def main() -> int:
+    """Serve with the settings of the environment; returns the exit status."""
+    config = Config.from_environment(os.environ)
+    try:
+        listening = listen(config.host, config.port)
+    except OSError as error:
+        problem = f"cannot listen on {config.host}:{config.port}: {error.strerror}"
+        print(f"rowboat: {problem}; choose another with --host or --port", file=sys.stderr)
+        return 2
+    return Parent(listening, config.workers, config.pin).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
