@@ -55,7 +55,7 @@ class Parent:
         if not _wait_for(self._start(0)) and not self._stopping:
             return os.waitstatus_to_exitcode(os.wait()[1])
         if not self._stopping:
-            print(f"Rowboat on {url(self._listening)}/api, workers: {self._count}", flush=True)
+            print(f"Rowboat on {url(self._listening)}/api (workers: {self._count})", flush=True)
         for place in range(1, self._count):
             if not self._stopping:
                 os.close(self._start(place))

@@ -44,14 +44,15 @@ def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: st
         raise sqlite3.DatabaseError(f"busy_timeout is {timeout}, not {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL" if synchronous == "NORMAL" else "PRAGMA synchronous = FULL")
-    # The schema cannot call functions with side effects, and a damaged page is noticed early
-    # (https://sqlite.org/security.html); memory maps stay off for the same reason.
-    connection.execute("PRAGMA trusted_schema = OFF")
+    # A damaged page is noticed early (https://sqlite.org/security.html); memory maps stay off for the same reason.
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -8000")  # kibibytes
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes; the WAL never shrinks otherwise
+    # Nothing in the schema of a file may call functions with side effects. SQLite counts full-text tables among
+    # them, so that a connection which fires the triggers that fill one has to trust the schema.
+    connection.execute("PRAGMA trusted_schema = OFF" if query_only else "PRAGMA trusted_schema = ON")
     if query_only:
         connection.execute("PRAGMA query_only = ON")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # reads the file: is it a database?

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Database:
         self._wait_s = wait_s
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self.files = load(sql_folder, self._reader())
+        with closing(connect(path)) as connection:
+            self.files = load(sql_folder, connection)
         self._watcher = Watcher(lambda: connect(path, query_only=True))
         self._writer = Writer(lambda: connect(path, synchronous=synchronous), WriteLock(path))
 

@@ -122,10 +122,9 @@ def _explain(path: Path, statement: Statement, connection: sqlite3.Connection) -
     refused: list[str] = []
     writes = False
 
-    def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    def authorize(action: int, _: str | None, second: str | None, *__: str | None) -> int:
         nonlocal writes
-        # The first use of json_each on a connection declares it, which looks like a write to sqlite_master.
-        writes = writes or (action in _WRITES and first != "sqlite_master")
+        writes = writes or action in _WRITES
         if action in _REFUSED_ACTIONS:
             refused.append(_REFUSED_ACTIONS[action])
         elif action == sqlite3.SQLITE_FUNCTION and second in _REFUSED_FUNCTIONS:
@@ -133,8 +132,10 @@ def _explain(path: Path, statement: Statement, connection: sqlite3.Connection) -
         return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
 
     asked = _Asked()
-    connection.set_authorizer(authorize)
     try:
+        # The first time without the authorizer: a virtual table's first use on a connection does what it refuses.
+        connection.execute("EXPLAIN " + statement.sql, asked).fetchall()
+        connection.set_authorizer(authorize)
         connection.execute("EXPLAIN " + statement.sql, asked).fetchall()
     except sqlite3.Error as error:
         if refused:

@@ -17,6 +17,9 @@ from plugins import errors
 
 MOST_TAGS = 50
 
+# Ranking looks at every match, so nobody pages through thousands of them.
+DEEPEST_SEARCH = 1000
+
 
 def _without_duplicates(tags: list[str]) -> list[str]:
     unique = list(dict.fromkeys(tags))
@@ -88,6 +91,7 @@ class Filters(Page):
     tag: str = optional(description="Only articles with this tag.")
     author: str = optional(description="Only articles by the user of this name.")
     favorited: str = optional(description="Only articles that the user of this name likes.")
+    q: Annotated[str, Text(200)] = optional(description="Only articles with all these words, best first.")
 
 
 def slug_words(title: str) -> str:
@@ -101,12 +105,19 @@ def new_slug(title: str) -> str:
 
 
 def list_articles(db: Database, me: int | None, query: Filters) -> str:
-    """Articles, newest first; with several filters, those that pass all of them."""
-    unfiltered = query.tag is query.author is query.favorited is None
+    """Articles, newest first, or those with the words of `q`, best first; of several filters, all must pass."""
+    if query.q is not None:
+        finder = "articles/search"
+        _require_searchable(query)
+    elif query.tag is query.author is query.favorited is None:
+        finder = "articles/newest"
+    else:
+        finder = "articles/find"
     found = db.row(
-        "articles/newest" if unfiltered else "articles/find",
+        finder,
         "articles/list",
         me=me,
+        words=query.q and search_words(query.q),
         tag=query.tag,
         author=query.author and fold(query.author),
         favorited=query.favorited and fold(query.favorited),
@@ -115,6 +126,21 @@ def list_articles(db: Database, me: int | None, query: Filters) -> str:
         offset=query.offset,
     )
     return _page(found)
+
+
+def search_words(text: str) -> str:
+    """Any text as a query of FTS5 for all its words or beginnings of words; operators mean nothing in it."""
+    return " ".join('"' + word.replace('"', '""') + '"*' for word in text.split())
+
+
+def _require_searchable(query: Filters) -> None:
+    wrong = {}
+    if query.cursor:
+        wrong["cursor"] = "cannot be used with q; use offset"
+    if query.offset > DEEPEST_SEARCH:
+        wrong["offset"] = f"must be at most {DEEPEST_SEARCH} with q"
+    if wrong:
+        raise errors.invalid(wrong)
 
 
 def feed(db: Database, me: int, query: Page) -> str:

@@ -1,6 +1,18 @@
 -- The whole schema, as the scripts in this folder build it, by table.
 -- Made by `python app.py schema dump`; do not edit. The reasons stand in the scripts.
 
+CREATE VIRTUAL TABLE article_search USING fts5 (
+    title,
+    description,
+    body,
+    content = 'articles',
+    content_rowid = 'id',
+    -- "Café" is found as "cafe".
+    tokenize = "unicode61 remove_diacritics 2",
+    -- The beginnings of words are looked up like words.
+    prefix = '2 3'
+);
+
 CREATE TABLE article_tags (
     article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
     position    INTEGER NOT NULL, -- from 0, in the order in which the author gave them
@@ -54,16 +66,37 @@ BEGIN
     UPDATE users SET articles_count = articles_count - 1 WHERE id = OLD.author_id;
 END;
 
+CREATE TRIGGER articles_after_delete_search AFTER DELETE ON articles
+BEGIN
+    INSERT INTO article_search (article_search, rowid, title, description, body)
+    VALUES ('delete', OLD.id, OLD.title, OLD.description, OLD.body);
+END;
+
 CREATE TRIGGER articles_after_insert_count AFTER INSERT ON articles
 BEGIN
     UPDATE totals SET total = total + 1 WHERE name = 'articles';
     UPDATE users SET articles_count = articles_count + 1 WHERE id = NEW.author_id;
 END;
 
+CREATE TRIGGER articles_after_insert_search AFTER INSERT ON articles
+BEGIN
+    INSERT INTO article_search (rowid, title, description, body)
+    VALUES (NEW.id, NEW.title, NEW.description, NEW.body);
+END;
+
 CREATE TRIGGER articles_after_insert_slug AFTER INSERT ON articles
 BEGIN
     INSERT INTO slugs (slug, article_id)
     VALUES (NEW.slug, NEW.id);
+END;
+
+CREATE TRIGGER articles_after_update_search AFTER UPDATE OF title, description, body ON articles
+    WHEN (OLD.title, OLD.description, OLD.body) IS NOT (NEW.title, NEW.description, NEW.body)
+BEGIN
+    INSERT INTO article_search (article_search, rowid, title, description, body)
+    VALUES ('delete', OLD.id, OLD.title, OLD.description, OLD.body);
+    INSERT INTO article_search (rowid, title, description, body)
+    VALUES (NEW.id, NEW.title, NEW.description, NEW.body);
 END;
 
 CREATE TRIGGER articles_after_update_slug AFTER UPDATE OF slug ON articles
