@@ -31,7 +31,7 @@ def refusal(db, folder, script):
 
 
 def test_a_file_is_known_by_its_folder_and_its_name(db, tmp_path):
-    script = "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL  the name\n\nSELECT id FROM tags WHERE name = :name;\n"
+    script = "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL\n\nSELECT id FROM tags WHERE name = :name;\n"
 
     file = loaded(db, tmp_path, script)
 
