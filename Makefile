@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run demo test test-all check outdated clean
+.PHONY: run demo test test-all check bench outdated clean
 
 run: .venv/runs           ## serve on http://127.0.0.1:8080
 	$(BIN)/python app.py serve
@@ -22,6 +22,9 @@ check: .venv/tests        ## the linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 
+bench: .venv-bench/bench  ## Rowboat beside others, see bench/README.md; QUICK=1 for a short run
+	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)
+
 outdated: .venv/tests     ## newer releases of what is pinned
 	$(BIN)/pip list --outdated
 
@@ -36,4 +39,10 @@ clean:                    ## remove the environment; data/ stays
 
 .venv/tests: .venv/runs tests/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+.venv-bench/bench: requirements.txt bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	echo '*' > .venv-bench/.gitignore
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements.txt -r bench/requirements.txt
 	touch $@

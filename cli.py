@@ -18,6 +18,7 @@ from config import PREFIX, Config, ConfigError
 from db import Database, StartupError, schema
 from db.connection import connect
 from db.migrations import Applied, Migration, Report, find_migrations, migrate, pending, read_ledger, rollback, states
+from db.script import read_script
 from db.statements import SQLFile, find
 from handlers import sql_behind
 
@@ -57,8 +58,9 @@ def _open(config: Config) -> Database:
     if config.migrate == "check":
         waiting = _pending(config)
         if waiting:
+            are = "script is" if len(waiting) == 1 else "scripts are"
             raise StartupError(
-                f"{len(waiting)} schema scripts are pending, from {waiting[0]}; run `python app.py migrate` first"
+                f"{len(waiting)} schema {are} pending, from {waiting[0]}; run `python app.py migrate` first"
             )
     else:
         with _report() as report:
@@ -74,8 +76,8 @@ def _ledger(config: Config) -> list[Applied]:
         return read_ledger(connection)
 
 
-def _pending(config: Config) -> list[Migration]:
-    return pending(find_migrations(SCHEMA), _ledger(config))
+def _pending(config: Config, to: int | None = None) -> list[Migration]:
+    return pending(find_migrations(SCHEMA), _ledger(config), to)
 
 
 @contextmanager
@@ -85,17 +87,22 @@ def _report() -> Iterator[Report]:
         yield Report(click.echo)
         return
 
+    shown = ""
+
     def show(text: str) -> None:
-        click.echo(f"\r{text[:78]:<78}", nl=False, err=True)
+        nonlocal shown
+        if text != shown:
+            click.echo(f"\r{text[:78]:<78}\r", nl=False, err=True)
+            shown = text
 
     def line(text: str) -> None:
         show("")
-        click.echo(f"\r{text}")
+        click.echo(text)
 
     try:
         yield Report(line, show)
     finally:
-        click.echo("\r", nl=False, err=True)
+        show("")
 
 
 @commands.command()
@@ -134,9 +141,8 @@ def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
     """Apply the schema scripts that are pending."""
     config = _config(**flags)
     if dry_run:
-        for migration in _pending(config):
-            if to is None or migration.version <= to:
-                click.echo(f"-- {migration.up.name}\n{migration.up.read_text(encoding='utf-8')}")
+        for migration in _pending(config, to):
+            click.echo(f"-- {migration.up.name}\n{read_script(migration.up)}")
         return
     with _report() as report:
         if not migrate(config.database, SCHEMA, report, to=to, backup=config.migration_backup):

@@ -114,8 +114,10 @@ class Config:
         values = {}
         for name in sorted(key for key in environment if key.startswith(PREFIX)):
             if name not in settings:
-                close = difflib.get_close_matches(name, settings, n=1)
-                raise ConfigError(f"{name} is not a setting" + (f"; did you mean {close[0]}?" if close else ""))
+                # Without the prefix, which would make everything look alike.
+                words = [each.removeprefix(PREFIX) for each in settings]
+                close = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)
+                raise ConfigError(f"{name} is not a setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
             try:
                 values[settings[name].name] = settings[name].metadata["parse"](environment[name])
             except ValueError as error:

@@ -32,7 +32,11 @@ def connect(
         _configure(connection, query_only, synchronous)
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise StartupError(f"{path}: {error}; set ROWBOAT_DATABASE to another file, or move this one away") from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            advice = "another program holds it; end that one first"
+        else:
+            advice = "set ROWBOAT_DATABASE to another file, or move this one away"
+        raise StartupError(f"{path}: {error}; {advice}") from error
     return connection
 
 

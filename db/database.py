@@ -2,15 +2,15 @@
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from db.connection import BUSY_TIMEOUT_MS, connect
-from db.errors import Refused, Unavailable, is_unavailable
+from db.errors import Refused, StartupError, Unavailable, is_unavailable
 from db.lock import WriteLock
 from db.statements import SQLFile, load
 from db.watcher import Watcher
@@ -48,18 +48,17 @@ class Database:
         The columns of a file's first row are parameters of the files after it: what one finds, the next one
         renders. Returns the columns of all these rows together, or None where a file that selects finds no
         row. Raises Unavailable."""
-        connection = self._reader()
         files = self._named(names)
-        try:
-            if len(files) == 1:
+        connection = self._reader()
+        with _unavailable_told():
+            if sum(len(file.statements) for file in files) == 1:
                 return _run(connection, files, parameters)
             connection.execute("BEGIN")
             try:
                 return _run(connection, files, parameters)
             finally:
-                connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise _translated(error) from error
+                if connection.in_transaction:  # an I/O error has ended it already
+                    connection.execute("COMMIT")
 
     def rows(self, name: str, **parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The columns and all the rows of one reading file, for people who want to look at them."""
@@ -87,10 +86,8 @@ class Database:
         files = self._named(names)
 
         def call(connection: sqlite3.Connection) -> Any:
-            try:
+            with _unavailable_told():
                 return _response(_run(connection, files, parameters))
-            except sqlite3.Error as error:
-                raise _translated(error) from error
 
         return self._writer.submit(call)
 
@@ -110,12 +107,15 @@ class Database:
         return [self.files[name] for name in names]
 
     def _reader(self) -> sqlite3.Connection:
-        try:
-            return self._threads.connection
-        except AttributeError:
-            self._threads.connection = connect(self.path, query_only=True, synchronous=self._synchronous)
-            self._readers.append(self._threads.connection)
-            return self._threads.connection
+        connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
+        if connection is None:
+            try:
+                connection = connect(self.path, query_only=True, synchronous=self._synchronous)
+            except StartupError as error:  # the program has started long ago
+                raise Unavailable(str(error)) from error
+            self._threads.connection = connection
+            self._readers.append(connection)
+        return connection
 
 
 def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row) -> Row | None:
@@ -141,6 +141,12 @@ def _response(row: Row | None) -> Any:
     return row.get("response") if row else None
 
 
-def _translated(error: sqlite3.Error) -> Exception:
-    """Unavailable where it is that; else the error itself."""
-    return Unavailable(str(error)) if is_unavailable(error) else error
+@contextmanager
+def _unavailable_told() -> Iterator[None]:
+    """Raises Unavailable for what lies in the file, the disk or a lock; other errors stay what they are."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_unavailable(error):
+            raise Unavailable(str(error)) from error
+        raise

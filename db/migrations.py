@@ -236,18 +236,18 @@ def apply(
         # nothing within a transaction. The second leaves triggers alone that name the table in the meantime.
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute("PRAGMA legacy_alter_table = ON")
-    began = False
+    committing = False
     try:
         connection.execute("BEGIN IMMEDIATE")
-        began = True
         for statement in split(text):
             _execute(connection, script, statement, report, what)
         if rebuilds and (found := orphan(connection)):
             raise StartupError(f"{script}: would leave {found}")
         and_then()
+        committing = True
         connection.execute("COMMIT")
     except KeyboardInterrupt:
-        committed = began and not connection.in_transaction
+        committed = committing and not connection.in_transaction
         when = "interrupted after its commit; all" if committed else "interrupted; nothing"
         raise StartupError(f"{script}: {when} of it was kept") from None
     except sqlite3.Error as error:

@@ -22,9 +22,13 @@ class Watcher:
         """The dict that belongs to the database as it is now.
 
         Take it before reading what is to be remembered, and store into the one that was taken: a commit in
-        between then makes a dict that nobody asks again, and never a stale answer."""
+        between then makes a dict that nobody asks again, and never a stale answer. While the database is out
+        of reach, nothing is remembered."""
         with self._lock:
-            version = self._version()
+            try:
+                version = self._version()
+            except sqlite3.Error:
+                return {}
             if version != self._current[0]:
                 self._current = (version, {})
             return self._current[1]

@@ -28,18 +28,27 @@ class Writer:
         self._connect = connect
         self._lock = lock
         self._calls: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
+        self._closed = False
+        self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, call: Call) -> "Future[Any]":
-        """A future of what `call(connection)` returns. Once cancelled, the call will not run."""
+        """A future of what `call(connection)` returns. Once cancelled, the call will not run.
+
+        Raises Unavailable once the writer is closed."""
         future: Future[Any] = Future()
-        self._calls.put((future, call))
+        with self._closing:  # nothing may be queued behind the end
+            if self._closed:
+                raise Unavailable("the database is closed")
+            self._calls.put((future, call))
         return future
 
     def close(self, wait_s: float) -> None:
         """Finish what is queued, then stop; waits at most `wait_s` seconds for it."""
-        self._calls.put(None)
+        with self._closing:
+            self._closed = True
+            self._calls.put(None)
         self._thread.join(wait_s)
 
     def _run(self) -> None:
@@ -52,7 +61,7 @@ class Writer:
                 with self._lock:  # as long as this waits, those who give up can cancel
                     stopping = self._add_waiting(batch)
                     outcomes = _run_in_one_transaction(connection, batch)
-            except Exception as error:
+            except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on
                 _fail(batch, error)
             else:
                 for future, result, refusal in outcomes:
@@ -98,7 +107,7 @@ def _run_in_one_transaction(
     return outcomes
 
 
-def _fail(batch: list[Queued], error: Exception) -> None:
+def _fail(batch: list[Queued], error: BaseException) -> None:
     """Tell every caller of a batch that nothing of it was stored."""
     for future, _ in batch:
         if future.running() or (not future.cancelled() and future.set_running_or_notify_cancel()):

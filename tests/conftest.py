@@ -1,5 +1,6 @@
-"""The two fixtures, `api` and `db`, and the people who use them."""
+"""The fixtures: `api` and `db`, with the people who use them, and `fork` for the command line."""
 
+import compileall
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ import app
 from config import Config
 from db import Database
 from db.migrations import migrate
+from tests.commands import Fork, copy_project
 from tests.described import require_described
 
 HOME = Path(app.__file__).parent
@@ -45,6 +47,23 @@ def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
 def api(db: Database) -> "Api":
     """The API on `db`, called by nobody in particular."""
     return Api(TestApp(app.make_app(Config(), db)))
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, to be copied."""
+    path = tmp_path_factory.mktemp("project") / "rowboat"
+    copy_project(HOME, path)
+    compileall.compile_dir(path, quiet=1)
+    return path
+
+
+@pytest.fixture
+def fork(project: Path, tmp_path: Path) -> Iterator[Fork]:
+    """The test's own copy of the project, for its command line."""
+    shutil.copytree(project, tmp_path / "fork")
+    with closing(Fork(tmp_path / "fork", tmp_path / "data")) as fork:
+        yield fork
 
 
 def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -48,11 +48,12 @@ def test_everyone_reads_what_was_written(api):
 
 def test_an_article_shows_what_it_is_to_its_reader(api):
     ann, bob = api.someone("ann"), api.someone("bob")
-    slug = ann.writes("Rowing at dawn")
+    slug, other = ann.writes("Rowing at dawn"), bob.writes("Rowing at dusk")
 
     bob.likes(slug)
     bob.follows("ann")
 
+    assert (bob.reads(other)["favorited"], bob.reads(other)["author"]["following"]) == (False, False)
     assert (bob.reads(slug)["favorited"], bob.reads(slug)["author"]["following"]) == (True, True)
     assert (ann.reads(slug)["favorited"], ann.reads(slug)["author"]["following"]) == (False, False)
     assert (api.reads(slug)["favorited"], api.reads(slug)["author"]["following"]) == (False, False)
@@ -322,8 +323,8 @@ def test_what_is_done_under_an_old_slug_is_done_to_the_article(api):
 
     assert edited["slug"] == new
     assert (api.reads(new)["body"], api.reads(new)["favoritesCount"]) == ("Another text", 1)
-    assert api.comments_of(new) == api.comments_of(old)
-    assert api.comments_of(new)[0]["id"] == comment["id"]
+    assert api.comments_of(new) == api.comments_of(old) == [comment]
+    assert bob.unlikes(old)["favoritesCount"] == 0
 
 
 def test_an_article_deleted_under_an_old_slug_is_gone(api):

@@ -238,7 +238,11 @@ def test_an_idle_server_takes_less_than_60_mb_also_after_many_have_registered(tm
 
 def test_a_second_server_on_the_same_port_says_so_and_creates_nothing(server, tmp_path):
     second = subprocess.run(
-        command(tmp_path / "data" / "rowboat.db", server.port), cwd=tmp_path, env=environment(), capture_output=True
+        command(tmp_path / "data" / "rowboat.db", server.port),
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        timeout=30,
     )
 
     assert second.returncode == 2

@@ -22,8 +22,9 @@ DELETE FROM article_tags
 INSERT INTO article_tags (article_id, position, tag_id)
 SELECT articles.id, sent.key, tags.id
   FROM slugs
-  JOIN articles               ON articles.id = slugs.article_id
-  JOIN json_each(:tags) AS sent
-  JOIN tags                   ON tags.name = sent.value
+  JOIN articles ON articles.id = slugs.article_id
+  -- CROSS JOIN keeps this order: the names lead, each tag is looked up.
+ CROSS JOIN json_each(:tags) AS sent
+ CROSS JOIN tags ON tags.name = sent.value
  WHERE slugs.slug = :slug
    AND articles.author_id = :me;

@@ -84,6 +84,7 @@ def test_a_statement_knows_where_it_begins_and_where_its_code_does():
         "SELECT 1,\n  # -->\n  FROM notes;",
         "INSERT INTO notes (\n  slug,\n  slugg) -->\nVALUES (1, 2);",
         "SELECT 1\n  FROM notes AS a JOIN notes AS b\n WHERE slug = 1; -->",
+        "SELECT a.slug,\n  slug -->\n  FROM notes AS a JOIN notes AS b;",
         "SELECT 1,\n  lenght('x'); -->",
         # Nothing of the statement is quoted: its first line has to do.
         "-- Too few.\nINSERT INTO notes VALUES -->\n  (1, 2, 3);",

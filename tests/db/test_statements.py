@@ -31,9 +31,7 @@ def refusal(db, folder, script):
 
 
 def test_a_file_is_known_by_its_folder_and_its_name(db, tmp_path):
-    script = (
-        "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL  the name\n\nSELECT id FROM tags WHERE name = :name;\n"
-    )
+    script = "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL\n\nSELECT id FROM tags WHERE name = :name;\n"
 
     file = loaded(db, tmp_path, script)
 
@@ -44,9 +42,19 @@ def test_a_file_is_known_by_its_folder_and_its_name(db, tmp_path):
     assert not file.writes
 
 
-def test_a_file_that_writes_in_any_statement_is_known_to_write(db, tmp_path):
-    assert loaded(db, tmp_path / "a", "SELECT 1;\nDELETE FROM users;").writes
-    assert not loaded(db, tmp_path / "b", "SELECT 'DELETE FROM users' FROM json_each('[]');").writes
+@pytest.mark.parametrize(
+    ("script", "writes"),
+    [
+        ("INSERT INTO totals (name) VALUES ('a');", True),
+        ("UPDATE totals SET total = 0;", True),
+        ("DELETE FROM totals;", True),
+        ("SELECT 1;\nDELETE FROM totals;", True),
+        ("DELETE FROM totals;\nSELECT 1;", True),
+        ("SELECT 'DELETE FROM totals' FROM json_each('[]');", False),
+    ],
+)
+def test_a_file_that_writes_in_any_statement_is_known_to_write(db, tmp_path, script, writes):
+    assert loaded(db, tmp_path, script).writes is writes
 
 
 @pytest.mark.parametrize(
@@ -82,6 +90,7 @@ def test_a_file_that_does_not_compile_stops_the_program_with_its_line(db, tmp_pa
             "-- Ask.\n--\n--   :slug  TEXT  a slug\n\nSELECT :slug;\nSELECT 2,\n  :slug,\n  :me;",
             "8: :me is not in the header; list it there, or correct the name",
         ),
+        ("SELECT 1,\n  :me;\nSELECT :me;", "2: :me is not in the header; list it there, or correct the name"),
         (
             "-- Ask :me.\n--\n--   :message  TEXT  what\n--   :me  INTEGER  who\n\nSELECT :message;",
             "4: :me is in the header, but no statement asks for it",

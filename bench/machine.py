@@ -1,0 +1,87 @@
+"""The machine: its cores and who runs on which, its versions, the memory of a process."""
+
+import os
+import platform
+import sqlite3
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = [
+    "bottle",
+    "waitress",
+    "Flask",
+    "SQLAlchemy",
+    "gunicorn",
+    "fastapi",
+    "uvicorn",
+    "Django",
+    "djangorestframework",
+]
+
+
+def cores() -> list[int]:
+    """The cores that this process may use; none where the system does not say (macOS)."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+# Read once, before this process is pinned itself.
+ALL_CORES = cores()
+SERVER_CORE = set(ALL_CORES[:1])
+LOAD_CORE = set(ALL_CORES[1:2]) or SERVER_CORE
+
+
+def cores_of_server(processes: int) -> set[int]:
+    """Where a server runs: one process on its core; several, which pin themselves, on all."""
+    return SERVER_CORE if processes == 1 else set(ALL_CORES)
+
+
+def cores_of_load(processes: int) -> set[int]:
+    """Where wrk runs against so many processes: on the other core, or on whatever the processes leave."""
+    return LOAD_CORE if processes == 1 else set(ALL_CORES)
+
+
+def pin(where: set[int]) -> None:
+    """Keep this process, and those that it starts from now on, on these cores."""
+    if where and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, where)
+
+
+def description() -> dict[str, Any]:
+    """What a reader needs to know to compare figures."""
+    return {
+        "processor": _processor(),
+        "cores": len(ALL_CORES) or os.cpu_count(),
+        "system": platform.platform(),
+        "python": sys.version.split()[0],
+        "sqlite": sqlite3.sqlite_version,
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def memory(pid: int) -> dict[str, float] | None:
+    """The resident (RSS) and proportional (PSS) memory of a process and its children in MB; None without /proc."""
+    total = {"Rss": 0, "Pss": 0}
+    try:
+        for process in _family(pid):
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
+                name, kilobytes, *_ = line.split()
+                if name[:-1] in total:
+                    total[name[:-1]] += int(kilobytes)
+    except OSError:
+        return None
+    return {name.lower() + "_mb": kilobytes / 1024 for name, kilobytes in total.items()}
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(descendant for child in children for descendant in _family(int(child)))]

@@ -1,0 +1,36 @@
+-- What wrk sends and prints: the requests of a file, round and round, and one line of JSON at the end.
+--
+--   wrk ... -s requests.lua URL -- FILE START
+--
+-- FILE has a request in each line: method, path, token, body, separated by tabs, the last two often empty.
+-- START says how many lines to skip at first, so that repetitions differ.
+
+local requests = {}
+local position = 0
+
+function init(arguments)
+    for line in io.lines(arguments[1]) do
+        local method, path, token, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)$")
+        local headers = {}
+        if token ~= "" then headers["Authorization"] = "Token " .. token end
+        if body ~= "" then headers["Content-Type"] = "application/json" else body = nil end
+        -- The Host header stands in wrk.headers; a table of our own would hide it.
+        for name, value in pairs(wrk.headers) do headers[name] = value end
+        requests[#requests + 1] = wrk.format(method, path, headers, body)
+    end
+    position = tonumber(arguments[2]) % #requests
+end
+
+function request()
+    position = position % #requests + 1
+    return requests[position]
+end
+
+function done(summary, latency, _)
+    local errors = summary.errors
+    io.write(string.format(
+        '{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "max_ms": %f, "refused": %d, "broken": %d}\n',
+        summary.requests, summary.duration / 1e6,
+        latency:percentile(50) / 1e3, latency:percentile(99) / 1e3, latency.max / 1e3,
+        errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end

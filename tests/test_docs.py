@@ -1,0 +1,153 @@
+"""What the documents say is true: settings, routes, commands, the tests that they name, links, the README."""
+
+import dataclasses
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import app
+import cli
+from config import PREFIX, Config
+from tests.conftest import HOME
+
+DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return " ".join(default) if isinstance(default, tuple) else str(default)
+
+
+def test_every_setting_stands_in_the_operations_page_as_the_code_has_it():
+    page = (HOME / "docs/operations.md").read_text()
+
+    rows = [
+        f"| `{PREFIX}{field.name.upper()}` | `{_shown(field.default)}` | {field.metadata['why']} |"
+        for field in dataclasses.fields(Config)
+    ]
+
+    assert re.findall(rf"^\| `{PREFIX}.*\|$", page, re.MULTILINE) == rows
+
+
+def test_every_command_stands_in_the_readme():
+    table = (HOME / "README.md").read_text().partition("## Running it")[2]
+    documented = {words.strip() for words in re.findall(r"`((?:[a-z]+ ?)+)[A-Z]*`", table)}
+
+    groups = {"migration", "schema"}
+    commands = set(cli.commands.commands) - groups
+    commands |= {f"{group} {name}" for group in groups for name in cli.commands.commands[group].commands}
+
+    assert commands <= documented
+
+
+def test_every_route_stands_in_the_api_page():
+    page = (HOME / "docs/api.md").read_text()
+
+    for method, path, _, _ in app.routes():
+        heading = f"### {method} {path.replace('<', '{').replace('>', '}')}"
+        assert re.search(rf"^{re.escape(heading)}$", page, re.MULTILINE), f"docs/api.md has no {heading!r}"
+
+
+def _lines_of_the_contract() -> list[str]:
+    page = (HOME / "docs/api.md").read_text()
+    items = re.findall(r"^- (.*(?:\n  .*)*)", page, re.MULTILINE)
+    rows = re.findall(r"^\| (?!when )(?!-)(.*) \|$", page, re.MULTILINE)
+    return items + rows
+
+
+def test_every_line_of_the_api_page_names_a_test_that_exists():
+    lines = _lines_of_the_contract()
+
+    assert len(lines) > 80
+    for line in lines:
+        named = re.findall(r"`(test_\w+)::(test_\w+)`", line)
+        assert named, f"docs/api.md: no test is named in: {line}"
+        for module, test in named:
+            source = (HOME / "tests" / f"{module}.py").read_text()
+            assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"docs/api.md: there is no {module}::{test}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text()):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_sql_in_the_readme_is_the_file():
+    readme = (HOME / "README.md").read_text()
+    (shown,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
+
+    assert shown == (HOME / "sql/profiles/render.sql").read_text()
+
+
+def _readme_commands() -> list[tuple[str, str]]:
+    """Each command in the README's console blocks with the output shown below it, without the first block."""
+    blocks = re.findall(r"```console\n(.*?)```", (HOME / "README.md").read_text(), re.DOTALL)[1:]
+    return [tuple(part.partition("\n")[::2]) for block in blocks for part in block.split("$ ")[1:]]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A copy of the project in which `make demo` is running, and its port."""
+    if not (HOME / ".venv/tests").exists():
+        pytest.skip("needs .venv, which `make test` builds")
+    if not shutil.which("curl"):
+        pytest.skip("needs curl")
+    clone = tmp_path / "rowboat"
+    shutil.copytree(HOME, clone, ignore=shutil.ignore_patterns(".venv", ".git", "data", "*cache*"))
+    (clone / ".venv").symlink_to(HOME / ".venv")
+    output = tmp_path / "output"
+    with output.open("w") as log:
+        environment = os.environ | {"ROWBOAT_PORT": "0", "PYTHONUNBUFFERED": "1"}
+        server = subprocess.Popen(
+            ["make", "demo"], cwd=clone, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield clone, _port(server, output)
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(10)
+
+
+def _port(server: subprocess.Popen[bytes], output: Path) -> int:
+    for _ in range(300):
+        started = re.search(r"Rowboat on http://127\.0\.0\.1:(\d+)/", output.read_text())
+        if started:
+            return int(started[1])
+        assert server.poll() is None, output.read_text()
+        time.sleep(0.1)
+    raise AssertionError(f"make demo does not serve: {output.read_text()}")
+
+
+def test_the_commands_in_the_readme_print_what_it_shows(demo):
+    clone, port = demo
+    commands = _readme_commands()
+
+    assert len(commands) >= 3
+    for command, shown in commands:
+        typed = command.replace(":8080/", f":{port}/").replace("curl ", "curl --silent ")
+        done = subprocess.run(typed, shell=True, cwd=clone, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == shown.strip(), command
+
+
+def test_the_demo_password_in_the_readme_logs_in(demo):
+    _, port = demo
+    body = b'{"user": {"email": "ada@example.org", "password": "rowboat-demo"}}'
+
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/users/login", body, {"Content-Type": "application/json"}
+    )
+
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+    assert "rowboat-demo" in (HOME / "README.md").read_text()

@@ -1,0 +1,172 @@
+"""What keeps a command from starting: one line that says what to do, exit status 2, and nothing half-created."""
+
+import dataclasses
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from config import Config, ConfigError
+
+NEEDS_A_FOLDER = "the database needs a folder that can be written"
+ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
+
+# A value that each setting refuses, and what it says that it may be.
+REFUSED = [
+    ("ROWBOAT_DATABASE", "", "the path of a file"),
+    ("ROWBOAT_HOST", "", "an address, such as 127.0.0.1 or 0.0.0.0"),
+    ("ROWBOAT_PORT", "eighty", "a whole number from 0 to 65535"),
+    ("ROWBOAT_PORT", "65536", "a whole number from 0 to 65535"),
+    ("ROWBOAT_PORT", "-1", "a whole number from 0 to 65535"),
+    ("ROWBOAT_PORT", "８０", "a whole number from 0 to 65535"),
+    ("ROWBOAT_THREADS", "0", "a whole number from 1 to 64"),
+    ("ROWBOAT_THREADS", "", "a whole number from 1 to 64"),
+    ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
+    ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
+    ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),
+    ("ROWBOAT_CORS_ORIGINS", "example.org", "* or origins such as https://example.org, separated by blanks"),
+    ("ROWBOAT_CORS_ORIGINS", "https://example.org/", "* or origins such as https://example.org, separated by blanks"),
+]
+
+
+def listing(folder: Path) -> list[str]:
+    """Everything in a folder, with what caches Python makes left aside."""
+    return sorted(str(path) for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), REFUSED)
+def test_a_setting_that_cannot_be_used_says_what_it_may_be(name, value, expected):
+    with pytest.raises(ConfigError) as refused:
+        Config.from_environment({name: value})
+
+    assert str(refused.value) == f"{name} is {value!r}; it must be {expected}"
+
+
+def test_every_setting_has_a_value_that_it_refuses():
+    settings = {f"ROWBOAT_{field.name.upper()}" for field in dataclasses.fields(Config)}
+
+    assert {name for name, _, _ in REFUSED} == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ROWBOAT_DATABSE", "ROWBOAT_DATABSE is not a setting; did you mean ROWBOAT_DATABASE?"),
+        ("ROWBOAT_migrate", "ROWBOAT_migrate is not a setting; did you mean ROWBOAT_MIGRATE?"),
+        ("ROWBOAT_COLOUR", "ROWBOAT_COLOUR is not a setting"),
+        ("ROWBOAT_", "ROWBOAT_ is not a setting"),
+    ],
+)
+def test_a_name_that_is_no_setting_is_refused(name, message):
+    with pytest.raises(ConfigError) as refused:
+        Config.from_environment({name: "x", "PATH": "/bin"})
+
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"ROWBOAT_THREADS": "many"}, "ROWBOAT_THREADS is 'many'; it must be a whole number from 1 to 64"),
+        ({"ROWBOAT_THREAD": "4"}, "ROWBOAT_THREAD is not a setting; did you mean ROWBOAT_THREADS?"),
+    ],
+)
+def test_a_wrong_setting_keeps_the_server_from_starting(fork, tmp_path, setting, message):
+    before = listing(tmp_path)
+
+    assert fork.error("serve", "--port", "0", **setting) == message
+    assert listing(tmp_path) == before
+
+
+# The address
+
+
+def test_a_port_in_use_keeps_the_server_from_starting(fork, tmp_path):
+    before = listing(tmp_path)
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        port = other.getsockname()[1]
+
+        message = fork.error("serve", "--port", str(port))
+
+    assert message == f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another with --host or --port"
+    assert listing(tmp_path) == before
+
+
+# The database
+
+
+@pytest.mark.parametrize(
+    ("command", "database", "message"),
+    [
+        ("serve", "/proc/rowboat/rowboat.db", "/proc/rowboat: No such file or directory"),
+        ("migrate", "{folder}/notes.txt/rowboat.db", "{folder}/notes.txt: File exists"),
+        ("seed", "{folder}/notes.txt/data/rowboat.db", "{folder}/notes.txt/data: Not a directory"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_named(fork, tmp_path, command, database, message):
+    (tmp_path / "notes.txt").write_text("mine")
+    before = listing(tmp_path)
+
+    error = fork.error(command, ROWBOAT_DATABASE=database.format(folder=tmp_path), ROWBOAT_PORT="0")
+
+    assert error == f"{message.format(folder=tmp_path)}; {NEEDS_A_FOLDER}"
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("serve", f"not a database; {ANOTHER_FILE}"),
+        ("migrate", f"not a database; {ANOTHER_FILE}"),
+        ("rollback", f"file is not a database; {ANOTHER_FILE}"),
+        ("status", f"file is not a database; {ANOTHER_FILE}"),
+    ],
+)
+def test_a_file_that_is_not_a_database_is_left_alone(fork, tmp_path, command, message):
+    fork.database.parent.mkdir()
+    fork.database.write_text("Dear diary, " * 100)
+    before = listing(tmp_path)
+
+    assert fork.error(command, ROWBOAT_PORT="0") == f"{fork.database}: {message}"
+    assert fork.database.read_text() == "Dear diary, " * 100
+    assert listing(tmp_path) == before
+
+
+def test_a_folder_in_the_databases_place_is_left_alone(fork, tmp_path):
+    fork.database.mkdir(parents=True)
+    before = listing(tmp_path)
+
+    assert fork.error("migrate") == f"{fork.database}: Is a directory; {NEEDS_A_FOLDER}"
+    assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "rollback"])
+def test_a_database_that_is_newer_than_the_code_is_left_alone(fork, tmp_path, command):
+    newest = len(list(fork.folder.glob("*.down.sql")))
+    fork.add("oars", "CREATE TABLE oars (id INTEGER PRIMARY KEY) STRICT;\n", "DROP TABLE oars;\n")
+    fork.migrate()
+    fork.remove("oars")
+    before, content = listing(tmp_path), fork.database.read_bytes()
+
+    assert fork.error(command, ROWBOAT_PORT="0") == (
+        f"the database is newer than this code: script {newest + 1:04d} oars was applied, and schema/ ends at "
+        f"{newest:04d}; run the newer code, or restore a copy from before that script"
+    )
+    assert listing(tmp_path) == before
+    assert fork.database.read_bytes() == content
+
+
+def test_a_database_that_another_migration_tool_keeps_is_left_alone(fork, tmp_path):
+    fork.database.parent.mkdir()
+    fork.run("CREATE TABLE schema_migrations (version TEXT PRIMARY KEY)")
+
+    message = fork.error("status")
+
+    assert message == (
+        f"{fork.database}: cannot read what was applied: no such column: name; "
+        "set ROWBOAT_DATABASE to another file, or restore a copy"
+    )
