@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -199,20 +200,24 @@ PRAGMAS = {
 }
 
 
+# Triggers that fill a full-text table run only where the schema is trusted.
+WRITING = {"trusted_schema": 1}
+
+
 def settings(connection):
     return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
 
 
 def test_every_connection_has_the_same_settings(db):
     with closing(connect(db.path)) as writing, closing(connect(db.path, query_only=True)) as reading:
-        assert settings(writing) == PRAGMAS
+        assert settings(writing) == PRAGMAS | WRITING
         assert settings(reading) == PRAGMAS
         assert writing.execute("PRAGMA query_only").fetchone() == (0,)
         assert reading.execute("PRAGMA query_only").fetchone() == (1,)
 
 
 def test_the_writer_and_the_readers_have_these_settings(db):
-    assert db._writer.submit(settings).result(5) == PRAGMAS
+    assert db._writer.submit(settings).result(5) == PRAGMAS | WRITING
     assert settings(db._reader()) == PRAGMAS
     assert db._reader().execute("PRAGMA query_only").fetchone() == (1,)
 
@@ -270,15 +275,16 @@ def test_a_file_that_is_no_database_is_named_and_left_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_database_that_another_program_keeps_to_itself_is_named(db):
-    with closing(connect(db.path)) as other:
+def test_a_database_that_another_program_keeps_to_itself_is_named(migrated, tmp_path):
+    path = shutil.copy(migrated, tmp_path / "rowboat.db")
+    with closing(connect(path)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(StartupError) as refused:
-            connect(db.path)
+            connect(path)
 
-    assert str(refused.value) == f"{db.path}: database is locked; another program holds it; end that one first"
+    assert str(refused.value) == f"{path}: database is locked; another program holds it; end that one first"
 
 
 def test_a_database_without_our_tables_is_named_with_the_file_that_misses_them(tmp_path):
@@ -304,7 +310,7 @@ def test_a_database_that_went_away_is_unavailable_until_it_is_back(db):
 
 
 def test_a_disk_that_cannot_be_read_is_unavailable_until_it_can(db):
-    page = {"tag": None, "author": None, "favorited": None, "before": 9, "limit": 1, "offset": 0, "me": None}
+    page = {"tag": "dusk", "author": None, "favorited": None, "before": 9, "limit": 1, "offset": 0, "me": None}
     db.row("users/newest")
 
     with unreadable(db.path), pytest.raises(Unavailable, match="disk I/O error"):
