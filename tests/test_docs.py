@@ -21,17 +21,19 @@ from tests.conftest import HOME
 DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
 
 
-def _shown(default: object) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    return " ".join(default) if isinstance(default, tuple) else str(default)
+def _shown(field: dataclasses.Field[object]) -> str:
+    if field.metadata["shown"]:
+        return str(field.metadata["shown"])
+    if isinstance(field.default, bool):
+        return "`on`" if field.default else "`off`"
+    return f"`{' '.join(field.default) if isinstance(field.default, tuple) else field.default}`"
 
 
 def test_every_setting_stands_in_the_operations_page_as_the_code_has_it():
     page = (HOME / "docs/operations.md").read_text()
 
     rows = [
-        f"| `{PREFIX}{field.name.upper()}` | {field.metadata['shown'] or f'`{_shown(field.default)}`'} | {field.metadata['why']} |"
+        f"| `{PREFIX}{field.name.upper()}` | {_shown(field)} | {field.metadata['why']} |"
         for field in dataclasses.fields(Config)
     ]
 

@@ -136,8 +136,8 @@ def tables(connection):
     """Each table's name and CREATE TABLE; not the ledger of the migrations, which no SQL file knows, nor FTS5's own."""
     return dict(
         connection.execute(
-            "SELECT name, sql FROM sqlite_schema JOIN pragma_table_list USING (name) WHERE pragma_table_list.type = 'table'"
-            " AND name NOT LIKE 'sqlite_%' AND name <> 'schema_migrations'"
+            "SELECT name, sql FROM sqlite_schema JOIN pragma_table_list AS list USING (name)"
+            " WHERE list.type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'schema_migrations'"
         )
     )
 
