@@ -113,7 +113,7 @@ def _plot(plan: Plan, results: Results, path: Path) -> None:
     left.set_yscale("log")
     left.set_ylabel("requests per second, never-seen requests")
     left.set_title(f"One process each, {size:,} articles")
-    left.legend()
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.05), ncols=5, fontsize="small")
     for route in [*READS, DEEP]:
         points = [
             (str(size), p50)
@@ -129,6 +129,6 @@ def _plot(plan: Plan, results: Results, path: Path) -> None:
     right.set_xlabel("articles")
     right.set_ylabel("p50 in ms, 16 connections")
     right.set_title("Rowboat: small and large")
-    right.legend(fontsize="small")
+    right.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
