@@ -163,6 +163,8 @@ def test_a_file_has_neither_clock_nor_chance(schema, tmp_path, clock):
         "strftime('%s', 'NOW')",
         "STRFTIME ( '%Y-%m-%dT%H:%M:%fZ' , 'now')",
         "strftime(/* a comment */ '%s')",
+        "strftime('%s', lower('NOW'))",
+        "[strftime]('%s', 'now')",
     ],
 )
 def test_strftime_does_not_tell_the_time(schema, tmp_path, call):
