@@ -110,7 +110,8 @@ def _plot(plan: Plan, results: Results, path: Path) -> None:
         places = [place + 0.17 * (number - 2) for place in range(len(bars))]
         left.bar(places, bars, width=0.16, label=LABELS[who])
     left.set_xticks(range(len(READS) + 1), [*READS, "write a comment"], rotation=40, ha="right")
-    left.set_yscale("log")
+    if any(bar.get_height() for bar in left.patches):
+        left.set_yscale("log")
     left.set_ylabel("requests per second, never-seen requests")
     left.set_title(f"One process each, {size:,} articles")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.05), ncols=5, fontsize="small")
