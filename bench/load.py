@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,22 +157,34 @@ def sql_limit(
         yield told["missing"] if "missing" in told else sample(told)
 
 
-@contextmanager
-def ticker(database: Path) -> Iterator[None]:
-    """Commit something small twenty times a second: an answer that is remembered until a commit is then never
-    one of the round before. Every contestant that is asked never-seen requests gets the same ticks."""
-    over = threading.Event()
+class Ticker:
+    """While it is entered, commits something small twenty times a second.
 
-    def tick() -> None:
-        with closing(sqlite3.connect(database, isolation_level=None, timeout=5)) as connection:
+    An answer that is remembered until a commit is then never one of the round before. Every contestant that is
+    asked never-seen requests gets the same ticks."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tick)
+        self._ticks = 0
+
+    def __enter__(self) -> "Ticker":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def require_unseen(self, requests: float, length: int) -> None:
+        """Raise Wrong where so many requests went through a list of that length faster than the ticks came."""
+        if requests > self._ticks * length:
+            raise Wrong(f"{requests:.0f} requests from a list of {length} with only {self._ticks} commits in between")
+
+    def _tick(self) -> None:
+        with closing(sqlite3.connect(self._database, isolation_level=None, timeout=5)) as connection:
             connection.execute("PRAGMA synchronous = OFF")
-            while not over.wait(_TICK_SECONDS):
+            while not self._over.wait(_TICK_SECONDS):
                 connection.execute("UPDATE totals SET total = total WHERE name = 'articles'")
-
-    thread = threading.Thread(target=tick)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+                self._ticks += 1

@@ -167,10 +167,16 @@ class Bench:
         key = Key(part, data.size, server.name, route, mode)
         if not requests.exists() or key in self.results.missing or self._is_late(key):
             return
-        with ExitStack() as stack:
-            if mode == NEVER_SEEN and server.data.suffix == ".db":
-                stack.enter_context(load.ticker(server.data))
-            self._measure(key, lambda: load.wrk(server, requests, self.plan.seconds, skip=turn * 97))
+
+        def send() -> Sample:
+            if mode == REPEATED or server.name == "ceiling":
+                return load.wrk(server, requests, self.plan.seconds, skip=turn * 97)
+            with load.Ticker(server.data) as ticker:
+                sample = load.wrk(server, requests, self.plan.seconds, skip=turn * 97)
+            ticker.require_unseen(sample.rps * self.plan.seconds, len(data.workload.never_seen[route]))
+            return sample
+
+        self._measure(key, send)
 
     def _write(self, part: str, data: Dataset, server: Server, route: str, turn: int) -> None:
         requests = file_of(data.folder, route, NEVER_SEEN)

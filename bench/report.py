@@ -110,10 +110,11 @@ def _plot(plan: Plan, results: Results, path: Path) -> None:
         places = [place + 0.17 * (number - 2) for place in range(len(bars))]
         left.bar(places, bars, width=0.16, label=LABELS[who])
     left.set_xticks(range(len(READS) + 1), [*READS, "write a comment"], rotation=40, ha="right")
-    left.set_yscale("log")
+    if any(bar.get_height() for bar in left.patches):
+        left.set_yscale("log")
     left.set_ylabel("requests per second, never-seen requests")
     left.set_title(f"One process each, {size:,} articles")
-    left.legend()
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.05), ncols=5, fontsize="small")
     for route in [*READS, DEEP]:
         points = [
             (str(size), p50)
@@ -129,6 +130,6 @@ def _plot(plan: Plan, results: Results, path: Path) -> None:
     right.set_xlabel("articles")
     right.set_ylabel("p50 in ms, 16 connections")
     right.set_title("Rowboat: small and large")
-    right.legend(fontsize="small")
+    right.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)

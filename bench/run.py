@@ -1,6 +1,7 @@
 """The benchmark: `make bench`, or `make bench QUICK=1`. See README.md."""
 
 import argparse
+import signal
 import sys
 from functools import partial
 
@@ -52,6 +53,8 @@ def main() -> None:
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_const", const=QUICK, dest="plan", help="under five minutes")
     extent.add_argument("--smoke", action="store_const", const=SMOKE, dest="plan", help="only whether it works")
+    # However it ends, the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     try:
         print(run(parser.parse_args().plan or FULL))
     except BenchError as error:

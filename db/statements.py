@@ -105,8 +105,8 @@ def _textual_problems(sql: str) -> Iterator[tuple[str, int]]:
     if quote >= 0:
         yield "double quotes; write 'text' in single quotes, and names without any", quote
     # strftime may reckon with a time that it is given: a column or a parameter, never 'now' or nothing.
-    for call in re.finditer(r"\bstrftime\s*\(", blank_comments(sql), re.IGNORECASE):
-        if not re.match(r"\s*'[^']*'\s*,\s*[a-z_:]", blank_comments(sql)[call.end() :], re.IGNORECASE):
+    for call in re.finditer(r"\bstrftime\W?\s*\(", blank_comments(sql), re.IGNORECASE):
+        if not re.match(r"\s*'[^']*'\s*,\s*:?[a-z_][\w.]*\s*[,)]", blank_comments(sql)[call.end() :], re.IGNORECASE):
             yield "strftime without a stated time; SQL calls no clock, pass the time as a parameter", call.start()
 
 

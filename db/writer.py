@@ -26,6 +26,7 @@ class Writer:
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], lock: WriteLock) -> None:
         self._connect = connect
+        self._connection: sqlite3.Connection | None = None
         self._lock = lock
         self._calls: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._closed = False
@@ -52,23 +53,31 @@ class Writer:
         self._thread.join(wait_s)
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
-        stopping = False
-        while not stopping and (first := self._calls.get()):
-            batch = [first]
-            try:
-                connection = connection or self._connect()
-                with self._lock:  # as long as this waits, those who give up can cancel
-                    stopping = self._add_waiting(batch)
-                    outcomes = _run_in_one_transaction(connection, batch)
-            except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on
-                _fail(batch, error)
-            else:
-                for future, result, refusal in outcomes:
-                    future.set_exception(refusal) if refusal else future.set_result(result)
-        if connection:
-            connection.close()
+        # One batch a call: while it waits for the next, the thread holds on to nothing of the last.
+        while self._serve_batch():
+            pass
+        if self._connection:
+            self._connection.close()
         self._lock.close()
+
+    def _serve_batch(self) -> bool:
+        """Wait for a call, then run all that wait; false when the writer is to stop after it."""
+        first = self._calls.get()
+        if first is None:
+            return False
+        batch = [first]
+        stopping = False
+        try:
+            self._connection = self._connection or self._connect()
+            with self._lock:  # as long as this waits, those who give up can cancel
+                stopping = self._add_waiting(batch)
+                outcomes = _run_in_one_transaction(self._connection, batch)
+        except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on
+            _fail(batch, error)
+        else:
+            for future, result, refusal in outcomes:
+                future.set_exception(refusal) if refusal else future.set_result(result)
+        return not stopping
 
     def _add_waiting(self, batch: list[Queued]) -> bool:
         """Take into the batch what came in the meantime; true when the writer is to stop after it."""

@@ -419,6 +419,7 @@ def test_on_a_terminal_an_error_stands_alone_on_its_line(boats):
 
     _, written = boats.on_a_terminal("migrate")
 
+    assert re.search(r"\r {70,}\rrowboat: ", written)
     assert screen(written) == [f"rowboat: {path}:10: no such column: nowhere; in: SELECT nowhere;"]
 
 

@@ -19,6 +19,9 @@ ONE_NAME = [
     pytest.param("Ωmega", "ωmega", id="the sign for Ohm"),
     pytest.param("ann²", "ANN2", id="a superscript"),
     pytest.param("ᾳnn", "ΑΙnn", id="a letter that becomes two"),
+    pytest.param("\u03d2nn", "υNN", id="a form that has another case"),
+    pytest.param("\u0390nn", "\u03aa\u0301NN", id="a case that has another form"),
+    pytest.param("\u1f81\u0301nn", "\u1f85nn", id="two accents, of which one is a letter elsewhere"),
 ]
 
 UNUSUAL_NAMES = ["ann lee", "a+b&c=d;e", "@a:b|c^d", "({[<'*\"!,`$~>]})", "100€ 安🚣"]

@@ -1,9 +1,8 @@
 -- Refuse what comes from a session that has ended since the request began.
 --
---   :me          INTEGER  the caller's user id
---   :token_hash  TEXT     SHA-256 of the token that was sent
+--   :token_hash  TEXT  SHA-256 of the token that was sent
 --
 -- Returns a verdict, or no row while the session is open.
 
 SELECT 'token: is invalid' AS verdict
- WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE token_hash = :token_hash AND user_id = :me);
+ WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE token_hash = :token_hash);

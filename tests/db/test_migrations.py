@@ -430,21 +430,30 @@ def test_a_constraint_that_fails_only_at_the_commit_is_told_like_any_other(scrip
     assert scripts.files() == []
 
 
-def test_ctrl_c_after_the_commit_does_not_claim_that_nothing_was_kept(scripts):
+@pytest.mark.parametrize(
+    ("after", "message", "kept"),
+    [
+        (True, "interrupted after its commit; all of it was kept", [("boats",)]),
+        (False, "interrupted; nothing of it was kept", []),
+    ],
+    ids=["just after", "just before"],
+)
+def test_ctrl_c_at_the_commit_tells_whether_the_script_was_kept(scripts, after, message, kept):
     class PressedAtTheCommit(sqlite3.Connection):
         def execute(self, sql, *values):
-            cursor = super().execute(sql, *values)
             if sql == "COMMIT":
+                if after:
+                    super().execute(sql)
                 raise KeyboardInterrupt
-            return cursor
+            return super().execute(sql, *values)
 
     path = scripts.add("boats", BOATS)
     with closing(sqlite3.connect(":memory:", isolation_level=None, factory=PressedAtTheCommit)) as connection:
         with pytest.raises(StartupError) as refused:
             apply(connection, path, Report(), "0001 boats", lambda: None)
 
-        assert str(refused.value) == f"{path}: interrupted after its commit; all of it was kept"
-        assert connection.execute("SELECT name FROM sqlite_schema WHERE name = 'boats'").fetchall() == [("boats",)]
+        assert str(refused.value) == f"{path}: {message}"
+        assert connection.execute("SELECT name FROM sqlite_schema WHERE name = 'boats'").fetchall() == kept
 
 
 @pytest.mark.slow

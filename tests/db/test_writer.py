@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 
@@ -44,6 +45,14 @@ def commits(db):
 def empty_the_log(db):
     with closing(connect(db.path)) as connection:
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+
+
+def eventually(condition):
+    """Whether it comes true within five seconds."""
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
 
 
 def limit_pages(db, most):
@@ -271,6 +280,20 @@ def test_readers_are_served_while_nobody_can_write(db):
         foreign.execute("BEGIN IMMEDIATE")
         assert db.row("users/newest") == {"id": 1}
         foreign.execute("ROLLBACK")
+
+
+class Text(str):
+    """A text that can be watched."""
+
+
+def test_an_idle_writer_holds_on_to_nobodys_texts(db):
+    text = Text("x" * 1000)
+    watched = weakref.ref(text)
+
+    db.write("users/create", **account("ann") | {"password_hash": text})
+    del text
+
+    assert eventually(lambda: watched() is None)
 
 
 def test_closing_finishes_what_is_queued(db):
