@@ -77,9 +77,9 @@ def headers(draw: Any, me: dict[str, str]) -> dict[str, str]:
 @pytest.mark.parametrize("examples", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_the_answer_is_calm_whatever_is_sent(api, route, examples):
     method, path, options = route
-    ann, bob = api.someone("ann"), api.someone("bob")
-    slug = bob.writes("Rowing at dawn")
-    existing = {"slug": slug, "username": "bob", "id": str(ann.says(slug, "First")["id"])}
+    ann = api.someone("ann")
+    slug = ann.writes("Rowing at dawn")
+    existing = {"slug": slug, "username": "ann", "id": str(ann.says(slug, "First")["id"])}
 
     # The same examples in every run: what fails here fails everywhere.
     @settings(derandomize=True, database=None, deadline=None, max_examples=examples)
@@ -92,5 +92,3 @@ def test_the_answer_is_calm_whatever_is_sent(api, route, examples):
         require_described(method, address, answer)
 
     send()
-
-    assert bob.reads(slug)["title"] == "Rowing at dawn"

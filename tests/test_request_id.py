@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 from tests.conftest import sqlite
 
 REQUESTS = [
@@ -45,9 +43,8 @@ def test_no_two_requests_have_the_same_id(api):
     assert len(ids) == 50
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
+def test_an_id_that_could_garble_a_log_is_replaced(api):
+    for sent in (
         "",
         " ",
         "a b",
@@ -61,15 +58,12 @@ def test_no_two_requests_have_the_same_id(api):
         "a" * 65,
         "one, two",
         "a\x7f",
-        "%0d%0aSet-Cookie:x",
-    ],
-)
-def test_an_id_that_could_garble_a_log_is_replaced(api, sent):
-    answered = api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"]
-
-    assert re.fullmatch("[0-9a-f]{32}", answered)
+        "%0d%0aX: y",
+    ):
+        answered = api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"]
+        assert re.fullmatch("[0-9a-f]{32}", answered), f"{sent!r} was taken over"
 
 
-@pytest.mark.parametrize("sent", ["a", "A-Z_0.9", "a" * 64, "3f2504e0-4f89-11d3-9a0c-0305e82c3301"])
-def test_a_well_formed_id_is_taken_over(api, sent):
-    assert api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"] == sent
+def test_a_well_formed_id_is_taken_over(api):
+    for sent in "a", "A-Z_0.9", "a" * 64, "3f2504e0-4f89-11d3-9a0c-0305e82c3301":
+        assert api.get("/tags", headers={"X-Request-Id": sent}).headers["X-Request-Id"] == sent

@@ -106,7 +106,6 @@ def test_a_port_in_use_keeps_the_server_from_starting(fork, tmp_path):
     [
         ("serve", "/proc/rowboat/rowboat.db", "/proc/rowboat: No such file or directory"),
         ("migrate", "{folder}/notes.txt/rowboat.db", "{folder}/notes.txt: File exists"),
-        ("seed", "{folder}/notes.txt/data/rowboat.db", "{folder}/notes.txt/data: Not a directory"),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_named(fork, tmp_path, command, database, message):
@@ -123,8 +122,6 @@ def test_a_folder_that_cannot_be_written_is_named(fork, tmp_path, command, datab
     ("command", "message"),
     [
         ("serve", f"not a database; {ANOTHER_FILE}"),
-        ("migrate", f"not a database; {ANOTHER_FILE}"),
-        ("rollback", f"file is not a database; {ANOTHER_FILE}"),
         ("status", f"file is not a database; {ANOTHER_FILE}"),
     ],
 )
@@ -138,6 +135,13 @@ def test_a_file_that_is_not_a_database_is_left_alone(fork, tmp_path, command, me
     assert listing(tmp_path) == before
 
 
+def test_a_database_that_is_not_there_is_not_created_to_be_checked(fork):
+    assert fork.error("schema", "check") == (
+        f"{fork.database}: unable to open database file; check that the folder exists and can be written"
+    )
+    assert not fork.database.parent.exists()
+
+
 def test_a_folder_in_the_databases_place_is_left_alone(fork, tmp_path):
     fork.database.mkdir(parents=True)
     before = listing(tmp_path)
@@ -146,15 +150,14 @@ def test_a_folder_in_the_databases_place_is_left_alone(fork, tmp_path):
     assert listing(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["serve", "migrate", "rollback"])
-def test_a_database_that_is_newer_than_the_code_is_left_alone(fork, tmp_path, command):
+def test_a_database_that_is_newer_than_the_code_is_left_alone(fork, tmp_path):
     newest = len(list(fork.folder.glob("*.down.sql")))
     fork.add("oars", "CREATE TABLE oars (id INTEGER PRIMARY KEY) STRICT;\n", "DROP TABLE oars;\n")
     fork.migrate()
     fork.remove("oars")
     before, content = listing(tmp_path), fork.database.read_bytes()
 
-    assert fork.error(command, ROWBOAT_PORT="0") == (
+    assert fork.error("serve", "--port", "0") == (
         f"the database is newer than this code: script {newest + 1:04d} oars was applied, and schema/ ends at "
         f"{newest:04d}; run the newer code, or restore a copy from before that script"
     )

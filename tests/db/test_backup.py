@@ -221,31 +221,26 @@ def test_copies_can_be_turned_off(scripts):
     assert not [line for line in scripts.said if "copy" in line]
 
 
-def test_the_newest_five_copies_are_kept_and_nothing_else_is_touched(scripts):
-    for number in range(2, 9):
-        scripts.add(f"boat{number}", HERON)
-    backups = scripts.database.parent / "backups"
-    backups.mkdir()
-    for name in ("mine.db", "other.before-0001.db", "rowboat.db"):
-        (backups / name).write_text("not this one")
-
-    for number in range(2, 9):
-        scripts.migrate(to=number)
-
-    kept = [f"rowboat.before-{number:04d}.db" for number in range(4, 9)]
-    assert sorted(path.name for path in backups.iterdir()) == sorted(
-        ["mine.db", "other.before-0001.db", "rowboat.db", *kept]
-    )
-
-
-def test_a_name_that_looks_like_a_pattern_prunes_its_own_copies(tmp_path):
+@pytest.mark.parametrize("name", ["rowboat", "row[bo]at"])
+def test_the_newest_five_copies_are_kept_and_nothing_else_is_touched(tmp_path, name):
     scripts = Scripts(tmp_path)
-    scripts.database = tmp_path / "data/boats[1].db"
-    for number in range(1, 9):
-        scripts.add(f"boat{number}", BOATS.replace("boats", f"boats{number}"))
-        scripts.migrate()
+    scripts.database = tmp_path / f"data/{name}.db"
+    scripts.add("boats", BOATS)
+    scripts.migrate()
+    backups = tmp_path / "data/backups"
+    backups.mkdir()
+    others = ["mine.db", "other.before-0001.db", f"{name}.db"]
+    for age, number in enumerate([3, 9, 4, 8, 5, 7]):
+        (backups / f"{name}.before-{number:04d}.db").touch()
+        os.utime(backups / f"{name}.before-{number:04d}.db", (1_700_000_000, 1_700_000_000 - age))
+    for other in others:
+        (backups / other).touch()
+    scripts.add("oars", OARS)
 
-    assert len(list((tmp_path / "data/backups").iterdir())) == 5
+    scripts.migrate()
+
+    kept = [f"{name}.before-{number:04d}.db" for number in (2, 3, 9, 4, 8)]
+    assert sorted(path.name for path in backups.iterdir()) == sorted([*others, *kept])
 
 
 # Refused before anything is touched

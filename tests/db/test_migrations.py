@@ -517,6 +517,23 @@ def test_foreign_keys_stay_on_unless_the_first_lines_ask_otherwise(scripts):
     assert scripts.refusal().startswith(f"{path}:1: FOREIGN KEY constraint failed; in: INSERT INTO trips")
 
 
+def test_a_table_built_anew_remembers_the_greatest_id_it_ever_gave(scripts):
+    boats = "CREATE TABLE {} (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT) STRICT;\n"
+    scripts.add("boats", boats.format("boats") + "INSERT INTO boats (name) VALUES ('Heron'), ('Coot');\n")
+    scripts.add("gone", "DELETE FROM boats WHERE name = 'Coot';\n")
+    scripts.add(
+        "anew",
+        f"-- foreign_keys: off\n{boats.format('boats_new')}INSERT INTO boats_new SELECT id, name FROM boats;\n"
+        "UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'boats')\n"
+        " WHERE name = 'boats_new';\nDROP TABLE boats;\nALTER TABLE boats_new RENAME TO boats;\n",
+    )
+    scripts.migrate()
+
+    scripts.run("INSERT INTO boats (name) VALUES ('Grebe')")
+
+    assert scripts.run("SELECT id, name FROM boats") == [(1, "Heron"), (3, "Grebe")]
+
+
 def test_foreign_keys_are_on_again_for_the_next_script(scripts):
     scripts.add("harbour", HARBOUR)
     scripts.add("length", LONGER_BOATS)
