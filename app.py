@@ -1,5 +1,6 @@
 """Rowboat's table of contents: the resources, the plugins, and the middleware, in the order in which they act."""
 
+import functools
 import json
 from collections.abc import Iterator
 
@@ -75,12 +76,17 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
     return with_request_id(with_cors(with_cache(app, database), config.cors_origins))
 
 
+@functools.cache
+def document() -> str:
+    """The OpenAPI document as JSON text."""
+    return json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
+
+
 def _add_documents(app: Bottle) -> None:
     """What describes the API: the OpenAPI document, and at / where to find it."""
-    document = json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
     index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json"})
     skip = ["database"]
-    app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", lambda: document, skip=skip)
+    app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", document, skip=skip)
     app.route("/", "GET", lambda: index, skip=skip)
 
 

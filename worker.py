@@ -1,6 +1,7 @@
 """One worker: waitress on the socket that the parent listens on (see serve.py)."""
 
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -32,8 +33,19 @@ def run(application: Any, listening: socket.socket, threads: int, tell_ready: in
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
+    server = make_server(application, listening, threads)
+    with suppress(BrokenPipeError):  # the parent waits for its first worker alone
+        os.write(tell_ready, b".")
+    os.close(tell_ready)
+    server.run()
+
+
+def make_server(application: Any, listening: socket.socket, threads: int) -> Any:
+    """A waitress server on the socket, with our settings; its `run` answers until SystemExit."""
     _return_large_blocks()
-    server = waitress.create_server(
+    # More requests than idle threads are nothing that a log must tell, thousands of times a second.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    return waitress.create_server(
         application,
         sockets=[listening],
         threads=threads,
@@ -45,10 +57,6 @@ def run(application: Any, listening: socket.socket, threads: int, tell_ready: in
         max_request_body_size=_MAX_BODY_BYTES,
         max_request_header_size=_MAX_HEADER_BYTES,
     )
-    with suppress(BrokenPipeError):  # the parent waits for its first worker alone
-        os.write(tell_ready, b".")
-    os.close(tell_ready)
-    server.run()
 
 
 def _end_with_parent(alive: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import serve
+import worker
 from config import Config
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     path, port = sys.argv[1:]
     answers = {key: body.encode() for key, body in json.loads(Path(path).read_text()).items()}
     with closing(serve.listen("127.0.0.1", int(port))) as listening:
-        serve.run(make_app(answers), listening, Config().threads)
+        worker.make_server(make_app(answers), listening, Config().threads).run()
 
 
 if __name__ == "__main__":
