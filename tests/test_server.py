@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +60,9 @@ def ask(
     return answer.status, json.loads(text) if text else None
 
 
-def command(database: Path, port: int) -> list[str]:
+def command(database: Path, port: int, *more: str) -> list[str]:
     """The command line of a server."""
-    return [sys.executable, str(HOME / "app.py"), "serve", "--port", str(port), "--database", str(database)]
+    return [sys.executable, str(HOME / "app.py"), "serve", "--port", str(port), "--database", str(database), *more]
 
 
 def environment() -> dict[str, str]:
@@ -71,12 +71,16 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, *more: str) -> Iterator[Server]:
     """A server on a free port and a new database. It is stopped at the end, if it still runs."""
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command(folder / "data" / "rowboat.db", 0), cwd=folder, env=environment(), stdout=output, stderr=output
+            command(folder / "data" / "rowboat.db", 0, *more),
+            cwd=folder,
+            env=environment(),
+            stdout=output,
+            stderr=output,
         )
     try:
         yield Server(process, port_of(process, log), log)
@@ -225,15 +229,73 @@ def test_clients_that_never_finish_do_not_keep_others_waiting(server):
     assert status == 200
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc tells what memory a process has")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /proc tells of processes")
+
+
+def workers_of(running: Server) -> list[int]:
+    """The process ids of a server's workers."""
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for something that happens soon."""
+    for _ in range(500):
+        if what():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it does not happen")
+
+
+@needs_proc
 def test_an_idle_server_takes_less_than_60_mb_also_after_many_have_registered(tmp_path):
-    with serving(tmp_path) as running:
+    with serving(tmp_path, "--workers", "1") as running:
         for number in range(12):
             running.token(f"ann{number}")
-        status = Path(f"/proc/{running.process.pid}/status").read_text()
+        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in [running.process.pid, *workers_of(running)]]
 
-    resident_kb = int(re.search(r"VmRSS:\s+(\d+) kB", status)[1])
-    assert resident_kb * 1024 < 60_000_000
+    resident_kb = [int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) for status in statuses]
+    assert len(resident_kb) == 2
+    assert sum(resident_kb) * 1024 < 60_000_000
+
+
+@needs_proc
+def test_each_worker_keeps_to_a_core_and_is_replaced_when_it_dies(tmp_path):
+    cores = os.sched_getaffinity(0)
+    with serving(tmp_path, "--workers", "2") as running:
+        until(lambda: len(workers_of(running)) == 2)
+        before = workers_of(running)
+        pinned = [os.sched_getaffinity(pid) for pid in before]
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: len(workers_of(running)) == 2 and before[0] not in workers_of(running))
+        until(lambda: running.ask("GET", "/api/tags")[0] == 200)
+        log = running.log.read_text()
+
+    assert [len(each) for each in pinned] == [1, 1]
+    assert len(set.union(*pinned)) == min(2, len(cores))
+    assert f"worker {before[0]} ended with -9; another takes its place" in log
+
+
+@needs_proc
+def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path):
+    with serving(tmp_path, "--workers", "2") as running:
+        until(lambda: len(workers_of(running)) == 2)
+        workers = workers_of(running)
+        running.process.kill()
+        running.process.wait(30)
+
+        until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in workers))
+
+
+def test_what_keeps_the_workers_from_starting_is_said_once(tmp_path):
+    (tmp_path / "rowboat.db").write_text("This is a text, and it is longer than the header of a database. " * 9)
+
+    ended = subprocess.run(
+        command(tmp_path / "rowboat.db", 0, "--workers", "4"), env=environment(), capture_output=True, timeout=30
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.decode().count("\n") == 1
 
 
 def test_a_second_server_on_the_same_port_says_so_and_creates_nothing(server, tmp_path):
