@@ -47,6 +47,11 @@ def empty_the_log(db):
         assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
 
 
+def finish(calls):
+    """Wait for calls; that none waits forever is checked here."""
+    assert not wait(calls, 30).not_done
+
+
 def eventually(condition):
     """Whether it comes true within five seconds."""
     end = time.monotonic() + 5
@@ -90,7 +95,7 @@ def test_calls_run_in_the_order_in_which_they_came(db):
     names = [f"ann{number}" for number in range(250)]
 
     calls = [open_account(db, name) for name in names]
-    wait(calls)
+    finish(calls)
 
     assert stored(db) == names
 
@@ -98,7 +103,7 @@ def test_calls_run_in_the_order_in_which_they_came(db):
 def test_calls_that_wait_together_share_a_commit(db):
     with WriteLock(db.path):
         calls = [open_account(db, f"ann{number}") for number in range(100)]
-    wait(calls)
+    finish(calls)
 
     assert len(stored(db)) == 100
     assert commits(db) == 1
@@ -107,7 +112,7 @@ def test_calls_that_wait_together_share_a_commit(db):
 def test_no_batch_grows_without_end(db):
     with WriteLock(db.path):
         calls = [open_account(db, f"ann{number}") for number in range(101)]
-    wait(calls)
+    finish(calls)
 
     assert len(stored(db)) == 101
     assert commits(db) == 2
@@ -242,7 +247,7 @@ def test_a_call_that_is_cancelled_never_runs(db):
     with WriteLock(db.path):
         first, cancelled, last = (open_account(db, name) for name in ("ann", "bob", "cec"))
         assert cancelled.cancel()
-    wait([first, last])
+    finish([first, last])
 
     assert stored(db) == ["ann", "cec"]
 
@@ -302,7 +307,7 @@ def test_closing_finishes_what_is_queued(db):
         calls = [open_account(queued, f"ann{number}") for number in range(150)]
         closing_thread = threading.Thread(target=queued.close)
         closing_thread.start()
-    closing_thread.join()
+    closing_thread.join(30)
 
     assert all(call.done() for call in calls)
     assert len(stored(db)) == 150
@@ -339,7 +344,7 @@ def test_closing_does_not_wait_forever(db):
 def test_two_databases_in_one_process_take_turns(db):
     with closing(Database(db.path, HOME / "sql")) as other:
         calls = [open_account(here, f"ann{number}") for number in range(150) for here in (db, other)]
-        wait(calls)
+        finish(calls)
 
     assert len(stored(db)) == 150
     assert sum(isinstance(call.exception(), Refused) for call in calls) == 150
