@@ -8,14 +8,15 @@ run: .venv/runs           ## serve on http://127.0.0.1:8080
 	$(BIN)/python app.py serve
 
 demo: .venv/runs          ## the same, with demo content in data/demo.db
-	test -e data/demo.db || $(BIN)/python app.py seed --database data/demo.db
+	test -e data/demo.db || { rm -f data/seeding.db*; \
+		$(BIN)/python app.py seed --database data/seeding.db && mv data/seeding.db data/demo.db; }
 	$(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## all tests that need only Python
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: .venv/tests     ## all tests
-	$(BIN)/python -m pytest
+test-all: .venv/tests     ## all tests, in an order that is the same each time
+	$(BIN)/python -m pytest --randomly-seed=20260131
 
 check: .venv/tests        ## the linters
 	$(BIN)/ruff check .

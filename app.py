@@ -1,21 +1,18 @@
 """Rowboat's table of contents: the resources, the plugins, and the middleware, in the order in which they act."""
 
 import functools
+import importlib
 import json
 from collections.abc import Iterator
 
 from bottle import Bottle, HTTPError, request
 
 import cli
-import handlers.articles
-import handlers.comments
-import handlers.profiles
-import handlers.tags
-import handlers.users
 import openapi
 from cache import with_cache
 from config import Config
 from db import Database
+from handlers import require_consistent
 from middleware import WSGIApplication, with_cors, with_request_id
 from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
@@ -25,14 +22,8 @@ from plugins.validation import BodyPlugin, QueryPlugin, refuse_last_newline, ref
 
 VERSION = "0.1.0"
 
-# A new resource is one more line here.
-RESOURCES = [
-    handlers.users,
-    handlers.profiles,
-    handlers.articles,
-    handlers.comments,
-    handlers.tags,
-]
+# The modules of handlers/ whose routes are served; a new one is added here.
+RESOURCES = ["users", "profiles", "articles", "comments", "tags"]
 
 # Where the API stands: its version, and the lasting alias of the newest one.
 PREFIXES = ["/api/v1", "/api"]
@@ -50,12 +41,12 @@ class Rowboat(Bottle):  # type: ignore[misc]
 
 def routes() -> Iterator[openapi.Route]:
     """Every route of the API as (method, path, handler, options)."""
-    for resource in RESOURCES:
-        yield from resource.ROUTES
+    for name in RESOURCES:
+        yield from importlib.import_module(f"handlers.{name}").ROUTES
 
 
 def make_app(config: Config, database: Database) -> WSGIApplication:
-    """The whole application on an open database."""
+    """The whole application on an open database. Raises StartupError where a table of routes holds a mistake."""
     app = Rowboat()
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
     app.add_hook("before_request", refuse_undecodable)
@@ -71,6 +62,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
     ):
         app.install(plugin)
     for method, path, handler, options in routes():
+        require_consistent(method, path, handler, options, database.files)
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
     return with_request_id(with_cors(with_cache(app, database), config.cors_origins))
@@ -87,7 +79,7 @@ def _add_documents(app: Bottle) -> None:
     index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json"})
     skip = ["database"]
     app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", document, skip=skip)
-    app.route("/", "GET", lambda: index, skip=skip)
+    app.route(["/", *PREFIXES], "GET", lambda: index, skip=skip)
 
 
 if __name__ == "__main__":

@@ -5,17 +5,16 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from slugify import slugify
 
-import seed as demo
 import worker as answer_on
 from config import PREFIX, Config, ConfigError
-from db import Database, StartupError, schema
+from db import Database, StartupError, Unavailable, schema
 from db.connection import connect
 from db.migrations import Applied, Migration, Report, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.script import read_script
@@ -31,7 +30,7 @@ def main(make_app: Callable[[Config, Database], Any], routes: Callable[[], Itera
     """Run the command that the command line names. What goes wrong is one line on stderr and exit status 2."""
     try:
         commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
-    except (ConfigError, StartupError) as error:
+    except (ConfigError, StartupError, Unavailable) as error:
         click.echo(f"rowboat: {error}", err=True)
         sys.exit(2)
 
@@ -56,16 +55,18 @@ def _config(**flags: Any) -> Config:
 def _open(config: Config) -> Database:
     """The database, migrated or, where the settings say so, found to be."""
     if config.migrate == "check":
-        waiting = _pending(config)
-        if waiting:
-            are = "script is" if len(waiting) == 1 else "scripts are"
-            raise StartupError(
-                f"{len(waiting)} schema {are} pending, from {waiting[0]}; run `python app.py migrate` first"
-            )
+        _require_migrated(config)
     else:
         with _report() as report:
             migrate(config.database, SCHEMA, report, backup=config.migration_backup)
     return Database(config.database, SQL, config.synchronous)
+
+
+def _require_migrated(config: Config) -> None:
+    waiting = _pending(config)
+    if waiting:
+        are = "script is" if len(waiting) == 1 else "scripts are"
+        raise StartupError(f"{len(waiting)} schema {are} pending, from {waiting[0]}; run the command migrate first")
 
 
 def _ledger(config: Config) -> list[Applied]:
@@ -80,11 +81,17 @@ def _pending(config: Config, to: int | None = None) -> list[Migration]:
     return pending(find_migrations(SCHEMA), _ledger(config), to)
 
 
+def _say(text: str) -> None:
+    """Print a line; nobody has to listen to the end."""
+    with suppress(BrokenPipeError):
+        click.echo(text)
+
+
 @contextmanager
 def _report() -> Iterator[Report]:
     """Where the runner tells what it does: lines, and on a terminal also what is running."""
     if not sys.stderr.isatty():
-        yield Report(click.echo)
+        yield Report(_say)
         return
 
     shown = ""
@@ -97,7 +104,7 @@ def _report() -> Iterator[Report]:
 
     def line(text: str) -> None:
         show("")
-        click.echo(text)
+        _say(text)
 
     try:
         yield Report(line, show)
@@ -241,6 +248,8 @@ def schema_check(**flags: Any) -> None:
 @click.option("--add", is_flag=True, help="Add to a database that has users already.")
 def seed(users: int, articles: int, add: bool, **flags: Any) -> None:
     """Write demo content: people, articles, comments, follows, favorites."""
+    import seed as demo  # the one module here that knows articles: whoever goes without them deletes this command
+
     with closing(_open(_config(**flags))) as database:
         if database.row("users/newest") != {"id": None} and not add:
             raise StartupError(f"{database.path} has users already; --add adds to them")
@@ -266,7 +275,9 @@ def routes(context: click.Context) -> None:
 @_database_option
 def sql(name: str, params: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Run one reading file of sql/, such as articles/find, and print its rows."""
-    with closing(Database(_config(**flags).database, SQL)) as database:
+    config = _config(**flags)
+    _require_migrated(config)
+    with closing(Database(config.database, SQL)) as database:
         file = database.files.get(name)
         if file is None or file.writes:
             reading = [each.name for each in database.files.values() if not each.writes]

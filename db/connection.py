@@ -15,6 +15,10 @@ def connect(
 
     `synchronous` is FULL (what was committed survives a power cut) or NORMAL (it survives a crash of
     the program). Without `create` the file must exist. Raises StartupError, which names the file."""
+    if sqlite3.sqlite_version_info < (3, 40):
+        raise StartupError(f"this Python has SQLite {sqlite3.sqlite_version}; Rowboat needs 3.40 or newer")
+    if not create and not path.exists():
+        raise StartupError(f"{path}: there is no such database; the commands migrate and serve make one")
     mode = "rwc" if create else "rw"
     try:
         connection = sqlite3.connect(

@@ -61,10 +61,13 @@ class Database:
                     connection.execute("COMMIT")
 
     def rows(self, name: str, **parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The columns and all the rows of one reading file, for people who want to look at them."""
+        """The columns and all the rows of one reading file, for people who look at them. Raises StartupError."""
         (statement,) = self.files[name].statements
-        cursor = self._reader().execute(statement, parameters)
-        rows = cursor.fetchall()
+        try:
+            cursor = self._reader().execute(statement, parameters)
+            rows = cursor.fetchall()
+        except (sqlite3.Error, OverflowError) as error:
+            raise StartupError(f"{name}: {error}; look at the parameters") from error
         return [column[0] for column in cursor.description], rows
 
     def write(self, *names: str, **parameters: Any) -> Any:
@@ -138,7 +141,7 @@ def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: R
 
 
 def _response(row: Row | None) -> Any:
-    return row.get("response") if row else None
+    return row["response"] if row else None
 
 
 @contextmanager

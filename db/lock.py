@@ -25,7 +25,12 @@ class WriteLock:
 
     def __enter__(self) -> "WriteLock":
         if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise StartupError(
+                    f"{self.path}: {error.strerror}; the folder must be one that can be written"
+                ) from error
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return self
 
@@ -50,6 +55,11 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         _require_database(database)
+    except OSError as error:
+        raise StartupError(
+            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
+        ) from error
+    try:
         with closing(WriteLock(database)) as lock, lock, closing(connect(database, create=True)) as connection:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
@@ -58,10 +68,6 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
                 )
             connection.execute("PRAGMA temp_store = FILE")  # sorting a large table must not take its size in memory
             yield connection
-    except OSError as error:
-        raise StartupError(
-            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
-        ) from error
     except sqlite3.Error as error:
         raise StartupError(f"{database}: {error}") from error
     except KeyboardInterrupt:

@@ -77,8 +77,12 @@ def find_migrations(folder: Path) -> list[Migration]:
 
     Raises StartupError for a number that is missing or stands twice, and for a script without its down script."""
     migrations: list[Migration] = []
-    for path in sorted(folder.glob("[0-9]*.sql")):
+    for path in sorted(folder.glob("*.sql")):
+        if path.name == "schema.sql":
+            continue
         if path.name.endswith(".down.sql"):
+            if not path.with_name(path.name.replace(".down.sql", ".sql")).exists():
+                raise StartupError(f"{path}: the script that it undoes is missing; put it back, or delete this one too")
             continue
         match = re.fullmatch(r"(\d{4})_(\w+)\.sql", path.name)
         if not match or match[1] == "0000":
@@ -177,6 +181,9 @@ def migrate(
     with exclusive(database) as connection:
         try:
             todo = pending(migrations, read_ledger(connection), to)
+            for migration in todo:
+                if not blank_comments(read_script(migration.up)).strip():
+                    raise StartupError(f"{migration.up}: holds no statement yet; write it, or delete the pair")
             if todo and backup and _holds_data(connection):
                 report.line(f"kept a copy in {back_up_before(database, f'{todo[0].version:04d}', report.running)}")
             for migration in todo:

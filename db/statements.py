@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.errors import StartupError
-from db.script import Statement, blank_comments, code_only, split
+from db.script import Statement, blank_comments, code_only, read_script, split
 
 # A header's line for one parameter:  --   :slug  TEXT | NULL  the article's slug
 _PARAMETER = re.compile(r"--\s+:(\w+)\s+((?:INTEGER|TEXT|REAL)(?: \| NULL)?)(?=\s|$)")
@@ -52,11 +52,13 @@ def find(folder: Path) -> dict[str, Path]:
 
 
 def _compile(name: str, path: Path, connection: sqlite3.Connection) -> SQLFile:
-    script = path.read_text(encoding="utf-8")
+    script = read_script(path)
     description, parameters = _read_header(script)
     asked: dict[str, int] = {}
     writes = False
     statements = list(split(script))
+    if not statements:
+        raise StartupError(f"{path}: holds no statement; write it, or delete the file")
     for statement in statements:
         _refuse_quotes_and_clocks(path, statement)
         names, changes = _explain(path, statement, connection)

@@ -11,8 +11,14 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
     errors   the statuses of errors that the other options do not imply
 """
 
+import inspect
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
+
+from db import StartupError
+
+_OPTIONS = {"auth", "body", "query", "cache", "secret", "status", "answers", "errors"}
 
 
 def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]:
@@ -29,3 +35,22 @@ def _texts(constants: tuple[object, ...]) -> Iterator[str]:
             yield constant
         elif isinstance(constant, tuple):
             yield from _texts(constant)
+
+
+def require_consistent(
+    method: str, path: str, handler: Callable[..., Any], options: dict[str, Any], names: Collection[str]
+) -> None:
+    """Raise StartupError for a row of ROUTES that its handler, the plugins or the SQL files do not fit."""
+    where = f"{handler.__module__}: {method} {path}"
+    unknown = [*(options.keys() - _OPTIONS), *({options.get("auth")} - {None, "required", "optional"})]
+    if unknown:
+        raise StartupError(f"{where}: there is no option {unknown[0]!r}; handlers/__init__.py lists them")
+    passed = ["db", *re.findall(r"<(\w+)>", path)]
+    passed += ["me"] * ("auth" in options) + ["query"] * ("query" in options)
+    passed += [options["body"][0]] if "body" in options else []
+    taken = list(inspect.signature(handler).parameters)
+    if taken[:1] != ["db"] or set(taken) != set(passed):
+        raise StartupError(f"{where}: {handler.__name__} takes {', '.join(taken)}, but gets {', '.join(passed)}")
+    for text in _texts(handler.__code__.co_consts):
+        if re.fullmatch(r"[a-z_]+/[a-z_]+", text) and text not in names:
+            raise StartupError(f"{where}: {handler.__name__} names the SQL file {text}, which is not there")

@@ -179,6 +179,7 @@ def create(db: Database, me: int, article: NewArticle) -> str:
 def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
     """Change what was sent of an article of the caller's. A new title makes a new slug; the old one still finds it."""
     changes = article.model_dump(exclude_unset=True)
+    tags = changes.pop("tags", None)
     return db.write(
         "articles/must_be_mine",
         "articles/update",
@@ -188,7 +189,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
         slug=slug,
         changes=json.dumps(changes),
         words=slug_words(article.title) if "title" in changes else None,
-        tags=json.dumps(article.tags) if "tags" in changes else None,
+        tags=json.dumps(tags) if tags is not None else None,
         now=now(),
     )
 

@@ -16,8 +16,9 @@ from plugins.authentication import hash_token, new_token, sent_token
 
 def _username(value: str) -> str:
     # It stands in paths, where these characters would need quoting or end it.
-    if not value.isprintable() or set(value) & set("/\\?#%"):
-        raise wrong("must be printable, without / \\ ? # %")
+    # "." and ".." mean folders there.
+    if not value.isprintable() or set(value) & set("/\\?#%") or value in (".", ".."):
+        raise wrong("must be printable, without / \\ ? # %, and not . or ..")
     return value
 
 

@@ -19,6 +19,9 @@ SESSION_LIFETIME = timedelta(days=30)
 # Its last use is written at most so often: else every reading request would be a write.
 TOUCH_EVERY = timedelta(hours=1)
 
+# So long does a request wait for that.
+_PATIENCE_S = 0.1
+
 
 def new_token() -> str:
     """256 bits of chance as 43 characters that are safe in a header."""
@@ -73,7 +76,9 @@ class AuthenticationPlugin:
         # Until when an answer may be remembered without looking at the session again (see cache.py).
         request.environ["rowboat.valid_until"] = 0 if session["due"] else (last_used + TOUCH_EVERY).timestamp()
         if session["due"]:
-            # Whoever only reads is served also while nobody can write.
-            with suppress(Unavailable):
-                self._database.write("sessions/touch", token_hash=token_hash, now=now())
+            # Whoever only reads is served also while nobody can write: the next request tries again.
+            noted = self._database.submit("sessions/touch", token_hash=token_hash, now=now())
+            with suppress(Unavailable, TimeoutError):
+                noted.result(_PATIENCE_S)
+            noted.cancel()
         return int(session["user_id"])

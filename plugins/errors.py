@@ -1,6 +1,7 @@
 """Every error that a client can get, once: its status, its key, its message."""
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -121,7 +122,8 @@ class ErrorsPlugin:
                 return callback(**arguments)
             except Refused as refusal:
                 return refused(refusal)
-            except Unavailable:
+            except Unavailable as error:
+                logging.getLogger("rowboat").warning("503: %s", error)
                 return database_unavailable()
             except sqlite3.IntegrityError as error:
                 problem = violated(error)

@@ -14,5 +14,5 @@ CREATE TABLE comments (
 -- For sql/comments/find.sql: read backwards it is an article's comments, newest first.
 CREATE INDEX comments_article_id_idx ON comments (article_id);
 
--- For the cascade from users, which would scan without it.
+-- For the caller's newest comment in sql/comments/render.sql, and for the cascade from users.
 CREATE INDEX comments_author_id_idx ON comments (author_id);

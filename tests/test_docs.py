@@ -105,7 +105,7 @@ def demo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     if not shutil.which("curl"):
         pytest.skip("needs curl")
     clone = tmp_path / "rowboat"
-    shutil.copytree(HOME, clone, ignore=shutil.ignore_patterns(".venv", ".git", "data", "*cache*"))
+    shutil.copytree(HOME, clone, ignore=shutil.ignore_patterns(".venv*", ".git", "data", ".*_cache", "__pycache__"))
     (clone / ".venv").symlink_to(HOME / ".venv")
     output = tmp_path / "output"
     with output.open("w") as log:

@@ -347,7 +347,7 @@ def test_serve_can_be_told_to_refuse_while_scripts_are_pending(fork):
 
     message = fork.error("serve", "--port", "0", ROWBOAT_MIGRATE="check")
 
-    assert message == (f"{len(scripts)} schema scripts are pending, from 0001 users; run `python app.py migrate` first")
+    assert message == (f"{len(scripts)} schema scripts are pending, from 0001 users; run the command migrate first")
     assert not fork.database.parent.exists()
     fork.migrate()
     _, port = port_of(fork.start("serve", "--port", "0", ROWBOAT_MIGRATE="check"))
@@ -361,7 +361,7 @@ def test_one_pending_script_is_enough(fork):
     message = fork.error("serve", "--port", "0", ROWBOAT_MIGRATE="check")
 
     name = path.stem.replace("_", " ")
-    assert message == f"1 schema script is pending, from {name}; run `python app.py migrate` first"
+    assert message == f"1 schema script is pending, from {name}; run the command migrate first"
     assert "oars" not in fork.tables()
 
 
@@ -456,3 +456,52 @@ def test_a_table_of_a_million_rows_is_built_anew_in_less_than_100_mb(boats):
     assert peak_kb * 1024 < 100_000_000
     assert boats.run("SELECT count(*), sum(length(name) = length) FROM boats") == [(1_000_000, 1_000_000)]
     assert boats.says("schema", "check") == ["the schema is what the scripts build"]
+
+
+def test_a_pair_that_is_not_written_yet_is_not_applied(fork):
+    fork.says("migration", "new", "bookmarks")
+    script = sorted(fork.folder.glob("*_bookmarks.sql"))[0]
+
+    assert fork.error("migrate") == f"{script}: holds no statement yet; write it, or delete the pair"
+    assert not fork.database.exists()
+
+
+def test_a_down_script_without_its_script_is_refused(fork):
+    stray = fork.folder / "0042_oars.down.sql"
+    stray.write_text("DROP TABLE oars;\n")
+
+    assert fork.error("migrate") == (
+        f"{stray}: the script that it undoes is missing; put it back, or delete this one too"
+    )
+
+
+def test_nobody_has_to_listen_to_the_end(fork):
+    process = fork.start("migrate")
+    process.stdout.close()
+
+    assert process.wait(60) == 0
+    assert {line.split()[2] for line in fork.says("status")} == {"applied"}
+
+
+def test_a_copy_is_for_those_who_may_read_the_database(fork):
+    fork.says("migrate", "--to", "7")
+    fork.database.chmod(0o600)
+
+    fork.says("migrate")
+
+    (copy,) = (fork.database.parent / "backups").iterdir()
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_sql_says_in_one_line_what_it_cannot_run(fork):
+    assert fork.error("sql", "tags/list").endswith(
+        "schema scripts are pending, from 0001 users; run the command migrate first"
+    )
+    fork.says("migrate")
+
+    assert "malformed JSON" in fork.error("sql", "articles/list", "--param", "page=x", "--param", "total=1")
+    assert "too large" in fork.error("sql", "profiles/render", "--param", "username_key=x", "--param", f"me={2**64}")
+    (fork.home / "sql/tags/list.sql").write_bytes(b"-- \xff")
+    assert fork.error("sql", "tags/list").endswith("tags/list.sql: not UTF-8 text: invalid start byte at byte 3")
+    (fork.home / "sql/tags/list.sql").write_text("-- Nothing.\n")
+    assert fork.error("sql", "tags/list").endswith("tags/list.sql: holds no statement; write it, or delete the file")

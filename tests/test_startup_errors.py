@@ -137,7 +137,7 @@ def test_a_file_that_is_not_a_database_is_left_alone(fork, tmp_path, command, me
 
 def test_a_database_that_is_not_there_is_not_created_to_be_checked(fork):
     assert fork.error("schema", "check") == (
-        f"{fork.database}: unable to open database file; check that the folder exists and can be written"
+        f"{fork.database}: there is no such database; the commands migrate and serve make one"
     )
     assert not fork.database.parent.exists()
 

@@ -182,12 +182,13 @@ def test_a_bio_of_blanks_is_no_empty_one(writer):
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_name_that_cannot_be_printed_or_put_in_a_path_is_refused(writer, method):
-    signs = [*"/\\?#%", *(f"ann{sign}lee" for sign in "/\\?#%")]
+    expected = {"username": "must be printable, without / \\ ? # %, and not . or .."}
+    signs = [".", "..", *"/\\?#%", *(f"ann{sign}lee" for sign in "/\\?#%")]
     # A line, a tab, control characters, odd blanks, nothing to see, right to left, private use, no character.
     unprintable = [f"ann{character}lee" for character in "\n\t\x1b\x7f\x85\u00a0\u3000\u200b\u202e\ue000\uffff"]
 
     for name in signs + unprintable:
-        assert writer.is_refused(method, "user", username=name) == {"username": "must be printable, without / \\ ? # %"}
+        assert writer.is_refused(method, "user", username=name) == expected
 
 
 def test_a_name_may_hold_blanks_signs_and_any_script(writer):

@@ -415,13 +415,14 @@ CREATE TABLE schema_migrations (
     ms          INTEGER NOT NULL  -- how long it took
 ) STRICT
 ;
-INSERT INTO "schema_migrations" VALUES(1,'users','04c21219159584ffcb4e67fbc8380b4fc7d92f18d53f4e6430c847b1bf5872ac','2026-11-21T03:15:06.906Z',0);
-INSERT INTO "schema_migrations" VALUES(2,'sessions','2646b3e8b1c3d2c399cc2015c8ef8e9033dc9f6a1888710a9be98ff8aba3e12e','2026-11-21T03:15:06.907Z',0);
-INSERT INTO "schema_migrations" VALUES(3,'follows','9434234b2053aa842784d0107a49376a137b96003e9af831bfd00db5a5d06c34','2026-11-21T03:15:06.908Z',0);
-INSERT INTO "schema_migrations" VALUES(4,'articles','283db2814c4ad70dde24dbab38647d5f694d9aa55e0457ea8104754843c7955c','2026-11-21T03:15:06.909Z',1);
-INSERT INTO "schema_migrations" VALUES(5,'tags','e12a336ecbc942d65cf0c6994a3ce42dfd3a1140758875fd2a6538cf14c7f65b','2026-11-21T03:15:06.910Z',0);
-INSERT INTO "schema_migrations" VALUES(6,'favorites','ce8887df90e19e7e000cb9a784b705cbbccbb5d4ba4cb75c85ba47328e22bd46','2026-11-21T03:15:06.910Z',0);
-INSERT INTO "schema_migrations" VALUES(7,'comments','b526fde8ac8c1ba47c34d67ed77145f2d91d149196e25b0f7c36da466b679160','2026-11-21T03:15:06.911Z',0);
+INSERT INTO "schema_migrations" VALUES(1,'users','04c21219159584ffcb4e67fbc8380b4fc7d92f18d53f4e6430c847b1bf5872ac','2026-11-21T04:28:28.871Z',1);
+INSERT INTO "schema_migrations" VALUES(2,'sessions','2646b3e8b1c3d2c399cc2015c8ef8e9033dc9f6a1888710a9be98ff8aba3e12e','2026-11-21T04:28:28.873Z',0);
+INSERT INTO "schema_migrations" VALUES(3,'follows','9434234b2053aa842784d0107a49376a137b96003e9af831bfd00db5a5d06c34','2026-11-21T04:28:28.874Z',0);
+INSERT INTO "schema_migrations" VALUES(4,'articles','283db2814c4ad70dde24dbab38647d5f694d9aa55e0457ea8104754843c7955c','2026-11-21T04:28:28.875Z',1);
+INSERT INTO "schema_migrations" VALUES(5,'tags','e12a336ecbc942d65cf0c6994a3ce42dfd3a1140758875fd2a6538cf14c7f65b','2026-11-21T04:28:28.876Z',0);
+INSERT INTO "schema_migrations" VALUES(6,'favorites','ce8887df90e19e7e000cb9a784b705cbbccbb5d4ba4cb75c85ba47328e22bd46','2026-11-21T04:28:28.877Z',0);
+INSERT INTO "schema_migrations" VALUES(7,'comments','6c9a50f2f0ee0c4c9935bbf409f6e050fc90bc01401831d81e1a4dd66adcce69','2026-11-21T04:28:28.877Z',0);
+INSERT INTO "schema_migrations" VALUES(8,'search','18bb7fb65f1b46c29760e1562460f3357e69c87324caae4b7ad8e8d77dd24479','2026-11-21T04:28:28.879Z',1);
 CREATE TABLE sessions (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: clients name a session by it
     user_id       INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -523,14 +524,14 @@ CREATE TABLE users (
     CONSTRAINT users_created_at_format    CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
     CONSTRAINT users_updated_at_format    CHECK (updated_at LIKE '____-__-__T__:__:__.___Z')
 ) STRICT;
-INSERT INTO "users" VALUES(1,'ada','ada','ada@example.org','ada@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw',NULL,NULL,7,4,'2026-01-04T22:30:00.000Z','2026-01-04T22:30:00.000Z');
-INSERT INTO "users" VALUES(2,'bela','bela','bela@example.org','bela@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Rows before breakfast, writes after it.',NULL,6,5,'2026-01-04T23:30:00.000Z','2026-01-04T23:30:00.000Z');
-INSERT INTO "users" VALUES(3,'clara','clara','clara@example.org','clara@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','I measure things twice and still cut them wrong.',NULL,3,6,'2026-01-05T00:30:00.000Z','2026-01-05T00:30:00.000Z');
-INSERT INTO "users" VALUES(4,'dario','dario','dario@example.org','dario@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Rows before breakfast, writes after it.',NULL,1,3,'2026-01-05T01:30:00.000Z','2026-01-05T01:30:00.000Z');
-INSERT INTO "users" VALUES(5,'elif','elif','elif@example.org','elif@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Boatbuilder, mostly retired. *Mostly.*',NULL,0,3,'2026-01-05T02:30:00.000Z','2026-01-05T02:30:00.000Z');
-INSERT INTO "users" VALUES(6,'farid','farid','farid@example.org','farid@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Teaches people to sit still in narrow boats.',NULL,1,4,'2026-01-05T03:30:00.000Z','2026-01-05T03:30:00.000Z');
-INSERT INTO "users" VALUES(7,'greta','greta','greta@example.org','greta@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Teaches people to sit still in narrow boats.',NULL,2,4,'2026-01-05T04:30:00.000Z','2026-01-05T04:30:00.000Z');
-INSERT INTO "users" VALUES(8,'hugo','hugo','hugo@example.org','hugo@example.org','$argon2id$v=19$m=19456,t=2,p=1$la4rMO8h6DVUjqAbpL4N9w$/fEaxUAvnaCnX4wUHl/O8Ii2eaPL6cWKXEPLastxwgw','Keeps a logbook of a small lake, and of most birds on it.',NULL,0,8,'2026-01-05T05:30:00.000Z','2026-01-05T05:30:00.000Z');
+INSERT INTO "users" VALUES(1,'ada','ada','ada@example.org','ada@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o',NULL,NULL,7,4,'2026-01-04T22:30:00.000Z','2026-01-04T22:30:00.000Z');
+INSERT INTO "users" VALUES(2,'bela','bela','bela@example.org','bela@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Rows before breakfast, writes after it.',NULL,6,5,'2026-01-04T23:30:00.000Z','2026-01-04T23:30:00.000Z');
+INSERT INTO "users" VALUES(3,'clara','clara','clara@example.org','clara@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','I measure things twice and still cut them wrong.',NULL,3,6,'2026-01-05T00:30:00.000Z','2026-01-05T00:30:00.000Z');
+INSERT INTO "users" VALUES(4,'dario','dario','dario@example.org','dario@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Rows before breakfast, writes after it.',NULL,1,3,'2026-01-05T01:30:00.000Z','2026-01-05T01:30:00.000Z');
+INSERT INTO "users" VALUES(5,'elif','elif','elif@example.org','elif@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Boatbuilder, mostly retired. *Mostly.*',NULL,0,3,'2026-01-05T02:30:00.000Z','2026-01-05T02:30:00.000Z');
+INSERT INTO "users" VALUES(6,'farid','farid','farid@example.org','farid@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Teaches people to sit still in narrow boats.',NULL,1,4,'2026-01-05T03:30:00.000Z','2026-01-05T03:30:00.000Z');
+INSERT INTO "users" VALUES(7,'greta','greta','greta@example.org','greta@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Teaches people to sit still in narrow boats.',NULL,2,4,'2026-01-05T04:30:00.000Z','2026-01-05T04:30:00.000Z');
+INSERT INTO "users" VALUES(8,'hugo','hugo','hugo@example.org','hugo@example.org','$argon2id$v=19$m=19456,t=2,p=1$qt3LUHo5IwjwfBHOLdN2ZQ$DP6ZJqnv1I4zTh1LWwuDrzooMGDLtdazv/JxCIgdf8o','Keeps a logbook of a small lake, and of most birds on it.',NULL,0,8,'2026-01-05T05:30:00.000Z','2026-01-05T05:30:00.000Z');
 CREATE INDEX sessions_user_id_idx ON sessions (user_id);
 CREATE INDEX follows_followed_id_idx ON follows (followed_id);
 CREATE INDEX articles_author_id_idx ON articles (author_id);
@@ -579,8 +580,38 @@ BEGIN
 END;
 CREATE INDEX comments_article_id_idx ON comments (article_id);
 CREATE INDEX comments_author_id_idx ON comments (author_id);
+CREATE TRIGGER articles_after_insert_search AFTER INSERT ON articles
+BEGIN
+    INSERT INTO article_search (rowid, title, description, body)
+    VALUES (NEW.id, NEW.title, NEW.description, NEW.body);
+END;
+CREATE TRIGGER articles_after_delete_search AFTER DELETE ON articles
+BEGIN
+    INSERT INTO article_search (article_search, rowid, title, description, body)
+    VALUES ('delete', OLD.id, OLD.title, OLD.description, OLD.body);
+END;
+CREATE TRIGGER articles_after_update_search AFTER UPDATE OF title, description, body ON articles
+    WHEN (OLD.title, OLD.description, OLD.body) IS NOT (NEW.title, NEW.description, NEW.body)
+BEGIN
+    INSERT INTO article_search (article_search, rowid, title, description, body)
+    VALUES ('delete', OLD.id, OLD.title, OLD.description, OLD.body);
+    INSERT INTO article_search (rowid, title, description, body)
+    VALUES (NEW.id, NEW.title, NEW.description, NEW.body);
+END;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('users',8);
 INSERT INTO "sqlite_sequence" VALUES('articles',20);
 INSERT INTO "sqlite_sequence" VALUES('comments',53);
+CREATE VIRTUAL TABLE article_search USING fts5 (
+    title,
+    description,
+    body,
+    content = 'articles',
+    content_rowid = 'id',
+    -- "Café" is found as "cafe".
+    tokenize = "unicode61 remove_diacritics 2",
+    -- The beginnings of words are looked up like words.
+    prefix = '2 3'
+);
+INSERT INTO article_search (article_search) VALUES ('rebuild');
 COMMIT;
