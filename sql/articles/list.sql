@@ -42,6 +42,7 @@ SELECT json_object(
            )),
            'articlesCount', :total) AS response
   FROM json_each(:page) AS page
-  -- CROSS JOIN keeps this order: the page leads, and the rest is looked up for each of its ids.
+  -- SQLite aggregates rows in the order in which it meets them, and CROSS JOIN keeps it from reordering:
+  -- the page leads, and the rest is looked up for each of its ids.
  CROSS JOIN articles ON articles.id = page.value
  CROSS JOIN users    ON users.id = articles.author_id;
