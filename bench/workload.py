@@ -170,7 +170,7 @@ def _listing(offset: int, before: int = _ENDLESS, **filters: str) -> Request:
     query = "&".join(f"{name}={value}" for name, value in filters.items())
     path = f"/api/articles?limit={_PAGE}&offset={offset}" + (f"&{query}" if query else "")
     parameters = {"before": before, "limit": _PAGE, "offset": offset, **filters}
-    return Request(path, ("articles/find", "articles/list"), parameters)
+    return Request(path, ("articles/find" if filters else "articles/newest", "articles/list"), parameters)
 
 
 def _feed(offset: int) -> Request:
@@ -189,7 +189,8 @@ def _comments(slug: str) -> Request:
 
 
 def _search(*words: str) -> Request:
-    parameters = {"q": " ".join(f'"{word}"' for word in words), "before": _ENDLESS, "limit": _PAGE, "offset": 0}
+    query = " ".join(f'"{word}"*' for word in words)
+    parameters = {"words": query, "tag": None, "author": None, "favorited": None, "limit": _PAGE, "offset": 0}
     return Request(f"/api/articles?q={'+'.join(words)}", ("articles/search", "articles/list"), parameters)
 
 
