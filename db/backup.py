@@ -33,11 +33,12 @@ def back_up(database: Path, target: Path, running: Callable[[str], None] = lambd
             # Within a read transaction all pages are of one snapshot, however long the copying takes.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            source.backup(
-                copy,
-                pages=_PAGES_AT_A_TIME,
-                progress=lambda status, remaining, total: running(f"copying: {total - remaining} of {total} pages"),
-            )
+            (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
+
+            def told(status: int, remaining: int, total: int) -> None:
+                running(f"copying: {(total - remaining) * page_bytes:,} of {total * page_bytes:,} bytes")
+
+            source.backup(copy, pages=_PAGES_AT_A_TIME, progress=told)
             copy.execute("PRAGMA journal_mode = DELETE")
             copy.set_progress_handler(lambda: running("checking the copy"), _STEPS_BETWEEN_LOOKS)
             _verify(copy, target)
