@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,8 +56,8 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
-def _setting(default: Any, parse: Callable[[str], Any], why: str, shown: str | None = None) -> Any:
-    return field(default=default, metadata={"parse": parse, "why": why, "shown": shown})
+def _setting(default: Any, parse: Callable[[str], Any], why: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "why": why})
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,9 @@ class Config:
     )
     port: int = _setting(8080, _whole(0, 65535), "The TCP port to listen on; 0 takes a free one.")
     workers: int = _setting(
-        min(4, os.cpu_count() or 1),
+        1,
         _whole(1, 64),
-        "Processes that answer requests.",
-        shown="the number of cores, at most 4",
+        "Processes that answer requests, 41 MB each when idle. One for each core makes full use of them.",
     )
     pin: bool = _setting(
         True,
