@@ -27,8 +27,8 @@ def back_up(database: Path, target: Path, running: Callable[[str], None] = lambd
     partial = target.with_name(target.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
-        partial.touch(database.stat().st_mode & 0o777)  # nobody may read the copy who may not read the database
-        partial.chmod(database.stat().st_mode & 0o777)
+        partial.touch(0o600)
+        partial.chmod(database.stat().st_mode & 0o777)  # nobody may read the copy who may not read the database
         with closing(connect(database)) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
             # Within a read transaction all pages are of one snapshot, however long the copying takes.
             source.execute("BEGIN")

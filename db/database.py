@@ -29,7 +29,6 @@ class Database:
         self, path: Path, sql_folder: Path, synchronous: str = "FULL", wait_s: float = BUSY_TIMEOUT_MS / 1000
     ) -> None:
         self.path = path
-        self._synchronous = synchronous
         self._wait_s = wait_s
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -113,7 +112,7 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             try:
-                connection = connect(self.path, query_only=True, synchronous=self._synchronous)
+                connection = connect(self.path, query_only=True)
             except StartupError as error:  # the program has started long ago
                 raise Unavailable(str(error)) from error
             self._threads.connection = connection
