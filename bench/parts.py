@@ -1,20 +1,17 @@
 """The parts of the benchmark: each starts servers, measures in interleaved repetitions, and fills the results."""
 
-import http.client
-import json
 import statistics
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench import checks, load, machine
 from bench.load import Key, Results, Sample, Wrong
 from bench.plan import Clock, Dataset, Plan, slow_fsync
-from bench.servers import PEERS, Server, has_workers, serving, start
+from bench.servers import PEERS, Server, serving, start
 from bench.workload import DEEP, READS, SEARCH, Request, file_of
 
 REPEATED, NEVER_SEEN = "repeated", "never seen"
-NOT_YET = "not there yet"
 
 # Where two processes are set against one, and where readers meet writers.
 _TYPICAL = ["articles", "article", "comments"]
@@ -33,7 +30,7 @@ class Bench:
         peers = PEERS if data.size in self.plan.peer_sizes else []
         with ExitStack() as stack:
             rowboat = stack.enter_context(serving("rowboat", data.copy("rowboat")))
-            routes = READS + [SEARCH] * self._has_search(rowboat, data.size)
+            routes = [*READS, SEARCH]
             answers = data.folder / "answers"
             checks.save_answers(rowboat, _all_reads(data), answers)
             others = [stack.enter_context(serving(peer, data.copy(peer))) for peer in peers]
@@ -67,17 +64,13 @@ class Bench:
     def search(self, data: Dataset) -> None:
         """How long one client waits for the first page of a search."""
         with serving("rowboat", data.copy("search")) as server:
-            if self._has_search(server, data.size):
-                requests = file_of(data.folder, SEARCH, NEVER_SEEN)
-                key = Key("search", data.size, "rowboat", SEARCH, NEVER_SEEN)
-                for _ in self._turns("search"):
-                    self._measure(key, lambda: load.wrk(server, requests, self.plan.seconds, connections=1))
+            requests = file_of(data.folder, SEARCH, NEVER_SEEN)
+            key = Key("search", data.size, "rowboat", SEARCH, NEVER_SEEN)
+            for _ in self._turns("search"):
+                self._measure(key, lambda: load.wrk(server, requests, self.plan.seconds, connections=1))
 
     def scaling(self, data: Dataset) -> None:
         """Two pinned processes against one."""
-        if not has_workers():
-            self.results.notes.append(f"serve --workers: {NOT_YET}, so nothing is measured with two processes")
-            return
         with ExitStack() as stack:
             servers = [
                 (count, stack.enter_context(serving("rowboat", data.copy(f"scaling-{count}"), processes=count)))
@@ -91,13 +84,12 @@ class Bench:
 
     def durable_writes(self, data: Dataset) -> None:
         """Comments of 16 clients against one connection that commits each; also with a slower fsync."""
-        processes = 2 if has_workers() else 1
         slow = {"LD_PRELOAD": str(slow_fsync())}
         with ExitStack() as stack:
             contests = []
             for part, extra in (("durable", {}), ("durable, slow fsync", slow)):
                 path = data.copy(part.replace(", ", "-").replace(" ", "-"))
-                server = stack.enter_context(serving("rowboat", path, processes, extra))
+                server = stack.enter_context(serving("rowboat", path, processes=2, extra=extra))
                 contests.append((part, extra, server, data.copy(path.stem + "-sql")))
             for turn in self._turns("durable writes"):
                 for part, extra, server, sql_path in contests:
@@ -106,11 +98,10 @@ class Bench:
 
     def readers_beside_writers(self, data: Dataset) -> None:
         """Readers alone, then while as many clients write."""
-        processes = 2 if has_workers() else 1
         path = data.copy("readers")
         comments = file_of(data.folder, "comment", NEVER_SEEN)
         seconds = self.plan.seconds
-        with serving("rowboat", path, processes) as server:
+        with serving("rowboat", path, processes=2) as server:
             for turn in self._turns("readers beside writers"):
                 for route in _TYPICAL:
                     self._read("readers alone", data, server, route, NEVER_SEEN, turn)
@@ -168,15 +159,8 @@ class Bench:
         if not requests.exists() or key in self.results.missing or self._is_late(key):
             return
 
-        def send() -> Sample:
-            if mode == REPEATED or server.name == "ceiling":
-                return load.wrk(server, requests, self.plan.seconds, skip=turn * 97)
-            with load.Ticker(server.data) as ticker:
-                sample = load.wrk(server, requests, self.plan.seconds, skip=turn * 97)
-            ticker.require_unseen(sample.rps * self.plan.seconds, len(data.workload.never_seen[route]))
-            return sample
-
-        self._measure(key, send)
+        unseen = mode == NEVER_SEEN
+        self._measure(key, lambda: load.wrk(server, requests, self.plan.seconds, skip=turn * 97, unseen=unseen))
 
     def _write(self, part: str, data: Dataset, server: Server, route: str, turn: int) -> None:
         requests = file_of(data.folder, route, NEVER_SEEN)
@@ -201,10 +185,7 @@ class Bench:
             return
         told = load.sql_limit(path, list(files.values()), self.plan.seconds / 4 if len(files) > 1 else 1, extra)
         for key, sample in zip(keys, told, strict=True):
-            if isinstance(sample, Sample):
-                self.results.add(key, sample)
-            else:
-                self.results.missing[key] = f"{sample}: {NOT_YET}"
+            self.results.add(key, sample)
 
     def _is_late(self, key: Key) -> bool:
         """Whether the time is over; then what was never measured is noted as missing."""
@@ -232,17 +213,6 @@ class Bench:
     def _exclude(self, key: Key, error: Wrong) -> None:
         self.results.missing[key] = f"wrong answer: {error}"
         self.results.notes.append(f"{key.who} answers {key.route} wrongly at {key.size} articles: {error}")
-
-    def _has_search(self, server: Server, size: int) -> bool:
-        """Whether the OpenAPI document knows `q`."""
-        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
-            connection.request("GET", "/api/v1/openapi.json")
-            document = json.loads(connection.getresponse().read())
-        parameters = document["paths"]["/articles"]["get"].get("parameters", [])
-        if any(parameter.get("name") == "q" for parameter in parameters):
-            return True
-        self.results.missing[Key("search", size, "rowboat", SEARCH, NEVER_SEEN)] = NOT_YET
-        return False
 
     def _note_memory(self, when: str, server: Server) -> None:
         for name, megabytes in (machine.memory(server.process.pid) or {}).items():

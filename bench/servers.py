@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from bench import machine
@@ -37,13 +36,6 @@ class BenchError(Exception):
     """What ends the benchmark: the message says what to do."""
 
 
-@cache
-def has_workers() -> bool:
-    """Whether `serve` can start several processes."""
-    command = [sys.executable, "app.py", "serve", "--help"]
-    return "--workers" in subprocess.run(command, cwd=HOME, capture_output=True, text=True, timeout=60).stdout
-
-
 def command(name: str, port: int, data: Path, processes: int = 1) -> list[str]:
     """What starts a contestant. `data` is its database, or the ceiling's answers."""
     bind = f"127.0.0.1:{port}"
@@ -52,7 +44,7 @@ def command(name: str, port: int, data: Path, processes: int = 1) -> list[str]:
     workers = ["--workers", str(processes)]
     uvicorn = ["-m", "uvicorn", "--port", str(port), "--no-access-log", "--log-level", "warning", *workers]
     arguments = {
-        "rowboat": ["app.py", "serve", "--database", str(data), "--port", str(port), *(workers * has_workers())],
+        "rowboat": ["app.py", "serve", "--database", str(data), "--port", str(port), *workers],
         "ceiling": ["-m", "bench.contestants.ceiling", str(data), str(port)],
         "flask": [*gunicorn, "bench.contestants.flask_sqlalchemy:app"],
         "django": [*gunicorn, "bench.contestants.django_drf.wsgi:application"],

@@ -16,7 +16,7 @@ from typing import Any
 from bench.generate import PASSWORD, SESSIONS, email_of, token_of
 from bench.texts import TOPICS, Texts
 
-# How many requests differ, at most. A commit between two rounds (load.Ticker) makes each round never-seen again.
+# How many requests differ, at most. A number that wrk adds to each (requests.lua) makes each round never-seen again.
 _MOST = 1000
 _DEEPEST_OFFSET = 500
 

@@ -56,7 +56,6 @@ def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: st
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA cache_size = -8000")  # kibibytes
     connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes; the WAL never shrinks otherwise
     # Nothing in the schema of a file may call functions with side effects. SQLite counts full-text tables among
     # them, so that a connection which fires the triggers that fill one has to trust the schema.

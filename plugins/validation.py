@@ -16,20 +16,17 @@ _MAX_DEPTH = 100
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
-def refuse_undecodable() -> None:
+def refuse_unreadable_address() -> None:
     """Answer 400 when the path or the query is not UTF-8, or holds NUL. Runs before the route is looked for.
 
-    Bottle would leave out what it cannot decode: /articles/foo%FF would find foo."""
-    environ = request.environ
-    _require_text("path", environ["bottle.raw_path"].encode("latin-1"))
-    query = environ.get("QUERY_STRING", "").encode("latin-1")
-    _require_text("query", query)
-    _require_text("query", unquote_to_bytes(query))
-
-
-def refuse_last_newline() -> None:
-    """Answer 404 when the path ends in a newline: Bottle's patterns end in `$`, which would overlook it."""
-    if request.path.endswith("\n"):
+    Bottle would leave out what it cannot decode: /articles/foo%FF would find foo. And its patterns end in `$`,
+    which overlooks a newline at the end: that is a 404."""
+    path = request.environ["bottle.raw_path"]
+    _require_text("path", path.encode("latin-1"))
+    if query := request.environ.get("QUERY_STRING"):
+        _require_text("query", query.encode("latin-1"))
+        _require_text("query", unquote_to_bytes(query))
+    if path.endswith("\n"):
         raise errors.not_found("route")
 
 

@@ -238,6 +238,11 @@ def workers_of(running: Server) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
+def sockets_of(pid: int) -> int:
+    """How many sockets a process has open."""
+    return sum("socket:" in os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def until(what: Callable[[], bool]) -> None:
     """Wait for something that happens soon."""
     for _ in range(500):
@@ -274,6 +279,31 @@ def test_each_worker_keeps_to_a_core_and_is_replaced_when_it_dies(tmp_path):
     assert [len(each) for each in pinned] == [1, 1]
     assert len(set.union(*pinned)) == min(2, len(cores))
     assert f"worker {before[0]} ended with -9; another takes its place" in log
+
+
+@needs_proc
+def test_the_connections_of_a_proxy_are_spread_over_the_workers(tmp_path):
+    with serving(tmp_path, "--workers", "2") as running:
+        listening = f":{running.port:04X} 00000000:0000 0A"
+        until(lambda: Path("/proc/net/tcp").read_text().count(listening) == 2)
+        connections = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(40)]
+        until(lambda: sum(map(sockets_of, workers_of(running))) >= 40)
+        of_each = [sockets_of(pid) for pid in workers_of(running)]
+        for connection in connections:
+            connection.close()
+
+    assert min(of_each) >= 5
+
+
+@needs_proc
+def test_a_second_server_on_the_same_port_is_refused(tmp_path):
+    with serving(tmp_path, "--workers", "2") as running:
+        second = subprocess.run(
+            command(tmp_path / "other.db", running.port), env=environment(), capture_output=True, timeout=30
+        )
+
+    assert second.returncode == 2
+    assert "Address already in use" in second.stderr.decode()
 
 
 @needs_proc

@@ -22,7 +22,7 @@ REFUSED = [
     ("ROWBOAT_PORT", "８０", "a whole number from 0 to 65535"),
     ("ROWBOAT_THREADS", "0", "a whole number from 1 to 64"),
     ("ROWBOAT_THREADS", "", "a whole number from 1 to 64"),
-    ("ROWBOAT_WORKERS", "0", "a whole number from 1 to 64"),
+    ("ROWBOAT_WORKERS", "-1", "a whole number from 0 to 64"),
     ("ROWBOAT_PIN", "1", "one of on, off"),
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),

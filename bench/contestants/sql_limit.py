@@ -1,7 +1,7 @@
 """The SQL limit: a loop that calls Rowboat's SQL files through one connection, without HTTP.
 
 python -m bench.contestants.sql_limit DATABASE SECONDS REQUESTS...; each file of requests is written by
-bench/workload.py. Prints one line of JSON for each: {"requests", "seconds", "p50_ms", ...}, or {"missing": NAME}.
+bench/workload.py. Prints one line of JSON for each: {"requests", "seconds", "p50_ms", ...}.
 A read is one snapshot; each write is committed by itself."""
 
 import json
@@ -78,12 +78,7 @@ def main() -> None:
     with closing(connect(Path(database), synchronous=Config().synchronous)) as connection:
         files = load(SQL, connection)
         for path in map(Path, paths):
-            try:
-                requests = list(_requests(path, files))
-            except KeyError as missing:
-                print(json.dumps({"missing": f"sql/{missing.args[0]}.sql"}), flush=True)
-            else:
-                print(json.dumps(_measure(connection, requests, float(seconds))), flush=True)
+            print(json.dumps(_measure(connection, list(_requests(path, files)), float(seconds))), flush=True)
 
 
 if __name__ == "__main__":
