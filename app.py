@@ -13,7 +13,7 @@ from cache import with_cache
 from config import Config
 from db import Database
 from handlers import require_consistent
-from middleware import WSGIApplication, with_cors, with_request_id
+from middleware import WSGIApplication, with_cors, with_request_id, with_server_timing
 from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
@@ -64,7 +64,8 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
         require_consistent(method, path, handler, options, database.files)
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
-    return with_request_id(with_cors(with_cache(app, database), config.cors_origins))
+    answers = with_server_timing(with_cache(app, database), database, config.study)
+    return with_request_id(with_cors(answers, config.cors_origins))
 
 
 @functools.cache

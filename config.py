@@ -109,6 +109,12 @@ class Config:
         ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."
     )
 
+    study: str = _setting(
+        "local",
+        _one_of("local", "on", "off"),
+        "Who is told which SQL ran: `local` means requests from this machine to a name of this machine; on, off.",
+    )
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **flags: Any) -> "Config":
         """The settings of `environment`, with those `flags` over them that are not None.

@@ -1,10 +1,13 @@
 """What surrounds every request, whether a route matches it or not, as WSGI middleware."""
 
+import functools
 import itertools
 import re
 import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from db import Database
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -12,6 +15,9 @@ WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+# A name or an address of this machine, with a port or without.
+_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|::1|\[::1\])(:\d+)?", re.IGNORECASE | re.ASCII)
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, X-Requested-With, X-Request-Id"
@@ -57,6 +63,38 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
         return app(environ, _adding(headers, start_response))
 
     return answer
+
+
+def with_server_timing(app: WSGIApplication, database: Database, study: str) -> WSGIApplication:
+    """Name the SQL files that ran for an answer, with their milliseconds, in Server-Timing: in study mode alone.
+
+    Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
+    for an answer from memory. (https://www.w3.org/TR/server-timing/)"""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        ran = database.record()
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            if ran and is_in_study_mode(environ, study) and not environ["bottle.route"].config.get("secret"):
+                files = ", ".join(f"{name.replace('/', '.')};dur={1000 * seconds:.3f}" for name, seconds in ran)
+                headers = [*headers, ("Server-Timing", files)]
+            return start_response(status, headers, exc_info)
+
+        return app(environ, start)
+
+    return answer
+
+
+def is_in_study_mode(environ: Environ, study: str) -> bool:
+    """Whether this request may learn what a stranger should not: by the setting, or as one from this machine."""
+    if study == "local":
+        return _are_both_loopback(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""))
+    return study == "on"
+
+
+@functools.lru_cache(16)
+def _are_both_loopback(peer: str, host: str) -> bool:
+    return bool(_LOOPBACK.fullmatch(peer) and _LOOPBACK.fullmatch(host))
 
 
 def _adding(headers: Headers, start_response: StartResponse) -> StartResponse:

@@ -112,7 +112,9 @@ class _Judges:
         )
         yield _at_most("readers while 16 clients write, p99 against readers alone", 2, self._readers())
         for when, most in (("idle", 50), ("after load", 120)):
-            yield _at_most(f"memory {when}", most, self._figure(f"memory {when}, rss_mb"), " MB")
+            yield _at_most(
+                f"memory of a worker {when}", most, self._figure(f"memory of the worker {when}, rss_mb"), " MB"
+            )
         yield _at_most("`serve` to first answer", 0.6, self._figure("start, seconds"), " s")
 
     def _median(self, part: str, size: int, who: str, route: str, mode: str, what: str = "rps") -> float | None:

@@ -69,19 +69,17 @@ def _processor() -> str:
 
 
 def memory(pid: int) -> dict[str, float] | None:
-    """The resident (RSS) and proportional (PSS) memory of a process and its children in MB; None without /proc."""
-    total = {"Rss": 0, "Pss": 0}
+    """The resident (RSS) and proportional (PSS) memory of a process in MB; None without /proc."""
     try:
-        for process in _family(pid):
-            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]:
-                name, kilobytes, *_ = line.split()
-                if name[:-1] in total:
-                    total[name[:-1]] += int(kilobytes)
+        lines = [line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]]
     except OSError:
         return None
-    return {name.lower() + "_mb": kilobytes / 1024 for name, kilobytes in total.items()}
+    return {f"{line[0][:-1].lower()}_mb": int(line[1]) / 1024 for line in lines if line[0] in ("Rss:", "Pss:")}
 
 
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(descendant for child in children for descendant in _family(int(child)))]
+def children(pid: int) -> list[int]:
+    """The process ids of a process's children; none without /proc."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []

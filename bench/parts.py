@@ -215,8 +215,10 @@ class Bench:
         self.results.notes.append(f"{key.who} answers {key.route} wrongly at {key.size} articles: {error}")
 
     def _note_memory(self, when: str, server: Server) -> None:
-        for name, megabytes in (machine.memory(server.process.pid) or {}).items():
-            self.results.figures[f"memory {when}, {name}"] = megabytes
+        processes = [("parent", server.process.pid), *(("worker", pid) for pid in machine.children(server.process.pid))]
+        for process, pid in processes:
+            for name, megabytes in (machine.memory(pid) or {}).items():
+                self.results.figures[f"memory of the {process} {when}, {name}"] = megabytes
 
 
 def _all_reads(data: Dataset) -> list[Request]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -17,6 +18,9 @@ from db.watcher import Watcher
 from db.writer import Writer
 
 Row = dict[str, Any]
+
+# What ran: the names of files, each with the seconds that it took.
+Ran = list[tuple[str, float]]
 
 
 class Database:
@@ -51,10 +55,10 @@ class Database:
         connection = self._reader()
         with _unavailable_told():
             if sum(len(file.statements) for file in files) == 1:
-                return _run(connection, files, parameters)
+                return _run(connection, files, parameters, self._ran())
             connection.execute("BEGIN")
             try:
-                return _run(connection, files, parameters)
+                return _run(connection, files, parameters, self._ran())
             finally:
                 if connection.in_transaction:  # an I/O error has ended it already
                     connection.execute("COMMIT")
@@ -74,7 +78,7 @@ class Database:
 
         Raises Refused when a guard says no, sqlite3.IntegrityError when a constraint does, and Unavailable;
         in each case nothing of the call is stored."""
-        future = self.submit(*names, **parameters)
+        future = self._submit(names, parameters, self._ran())
         try:
             return future.result(self._wait_s)
         except FutureTimeout:
@@ -85,13 +89,12 @@ class Database:
 
     def submit(self, *names: str, **parameters: Any) -> "Future[Any]":
         """A future of what `write` returns. Calls submitted together share a commit."""
-        files = self._named(names)
+        return self._submit(names, parameters, [])
 
-        def call(connection: sqlite3.Connection) -> Any:
-            with _unavailable_told():
-                return _response(_run(connection, files, parameters))
-
-        return self._writer.submit(call)
+    def record(self) -> Ran:
+        """A list to which everything is added that this thread runs from now on, until it asks for another one."""
+        self._threads.ran = ran = Ran()
+        return ran
 
     def close(self) -> None:
         """Finish the queued writes, then close every connection."""
@@ -104,6 +107,19 @@ class Database:
     def remembered(self) -> dict[Any, Any]:
         """A dict that is replaced by an empty one at each commit of any process (see db/watcher.py)."""
         return self._watcher.remembered()
+
+    def _submit(self, names: Sequence[str], parameters: Row, ran: Ran) -> "Future[Any]":
+        files = self._named(names)
+
+        def call(connection: sqlite3.Connection) -> Any:
+            with _unavailable_told():
+                return _response(_run(connection, files, parameters, ran))
+
+        return self._writer.submit(call)
+
+    def _ran(self) -> Ran:
+        ran: Ran = getattr(self._threads, "ran", [])
+        return ran
 
     def _named(self, names: Sequence[str]) -> list[SQLFile]:
         return [self.files[name] for name in names]
@@ -120,22 +136,35 @@ class Database:
         return connection
 
 
-def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row) -> Row | None:
+def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:
     found: Row = {}
     for file in files:
-        for statement in file.statements:
-            cursor = connection.execute(statement, parameters | found)
-            rows = cursor.fetchall()  # to the end: a half-read cursor would hold its snapshot
-            if cursor.description is None:
-                continue
-            columns = [column[0] for column in cursor.description]
-            if columns == ["verdict"]:
-                if verdicts := [verdict for (verdict,) in rows if verdict is not None]:
-                    raise Refused(verdicts)
-            elif rows:
-                found = found | dict(zip(columns, rows[0], strict=True))
-            else:
-                return None
+        began = time.perf_counter()
+        try:
+            row = _run_file(connection, file, parameters | found)
+        finally:
+            ran.append((file.name, time.perf_counter() - began))
+        if row is None:
+            return None
+        found |= row
+    return found
+
+
+def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) -> Row | None:
+    found: Row = {}
+    for statement in file.statements:
+        cursor = connection.execute(statement, parameters | found)
+        rows = cursor.fetchall()  # to the end: a half-read cursor would hold its snapshot
+        if cursor.description is None:
+            continue
+        columns = [column[0] for column in cursor.description]
+        if columns == ["verdict"]:
+            if verdicts := [verdict for (verdict,) in rows if verdict is not None]:
+                raise Refused(verdicts)
+        elif rows:
+            found |= zip(columns, rows[0], strict=True)
+        else:
+            return None
     return found
 
 

@@ -5,7 +5,7 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
     body     (key, Model): the handler gets what stands under `key` in the body, as an argument of that name
     query    Model: the handler gets what stands behind the `?` as `query`
     cache    True for a GET whose answer may be remembered until the next commit
-    secret   True where the answer holds a token: nobody may store it
+    secret   True where the answer holds a token: nobody may store it, or learn how long its SQL took
     status   of a good answer, 200 without
     answers  the model of a good answer's body; without it there is none
     errors   the statuses of errors that the other options do not imply

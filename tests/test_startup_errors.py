@@ -27,6 +27,7 @@ REFUSED = [
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
     ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),
+    ("ROWBOAT_STUDY", "everyone", "one of local, on, off"),
     ("ROWBOAT_CORS_ORIGINS", "example.org", "* or origins such as https://example.org, separated by blanks"),
     ("ROWBOAT_CORS_ORIGINS", "https://example.org/", "* or origins such as https://example.org, separated by blanks"),
 ]

@@ -1,0 +1,87 @@
+"""Server-Timing: which SQL files ran for an answer, for those who study; strangers are not told."""
+
+import re
+
+import pytest
+from webtest import TestApp
+
+import app
+from config import Config
+from tests.conftest import PASSWORD, Api
+
+
+@pytest.fixture
+def student(db):
+    """A client, by its setting, its address and the name of the host that it asks."""
+
+    def asks(study="local", peer="127.0.0.1", host="localhost:8080"):
+        return Api(TestApp(app.make_app(Config(study=study), db), {"REMOTE_ADDR": peer}), {"Host": host})
+
+    return asks
+
+
+def files_of(answer):
+    """The files that an answer names, without their times."""
+    entries = answer.headers.get("Server-Timing", "")
+    assert re.fullmatch(r"([a-z_.]+;dur=\d+\.\d{3}(, |$))*", entries)
+    return re.findall(r"([a-z_.]+);", entries)
+
+
+def test_the_files_that_ran_are_named_in_their_order(student):
+    api = student()
+    slug = api.someone("ann").writes("Dawn")
+
+    assert files_of(api.get("/articles?limit=5")) == ["articles.newest", "articles.list"]
+    assert files_of(api.someone("bob").get("/articles/feed")) == ["sessions.find", "articles.feed", "articles.list"]
+    liked = api.someone("eve").post(f"/articles/{slug}/favorite")
+    assert files_of(liked) == ["sessions.find", "articles.favorite", "articles.render"]
+
+
+def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_memory(student):
+    api = student()
+
+    assert files_of(api.call("GET", "/articles/nothing", status=404)) == ["articles.render"]
+    assert files_of(api.get("/tags")) == ["tags.list"]
+    assert files_of(api.get("/tags")) == []
+
+
+def test_times_are_never_told_where_they_would_tell_of_a_password(student):
+    api = student("on")
+    ann = api.someone("ann")
+    user = {"email": "ann@example.org", "password": PASSWORD}
+
+    for answer in (
+        api.post("/users", {"user": user | {"username": "bob", "email": "bob@example.org"}}),
+        api.call("POST", "/users", {"user": user | {"username": "ann"}}, status=409),
+        api.post("/users/login", {"user": user}),
+        api.call("POST", "/users/login", {"user": user | {"password": "a wrong one"}}, status=401),
+        ann.get("/user"),
+    ):
+        assert "Server-Timing" not in answer.headers
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]", "[::1]:8080"])
+def test_whoever_asks_this_machine_from_itself_is_told(student, peer, host):
+    assert files_of(student(peer=peer, host=host).get("/tags")) == ["tags.list"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        ("192.0.2.1", "localhost"),
+        ("127.0.0.1", "example.org"),  # a proxy on this machine, or a page that had its name point here
+        ("127.0.0.1", "localhost.example.org"),
+        ("127.0.0.1", "127.0.0.1.example.org"),
+        ("127.0.0.1", "localhost:80\n"),
+        ("127.0.0.1", ""),
+        ("::ffff:192.0.2.1", "localhost"),
+    ],
+)
+def test_strangers_are_told_nothing_unless_it_is_switched_on(student, peer, host):
+    assert files_of(student("local", peer, host).get("/tags")) == []
+    assert files_of(student("on", peer, host).get("/tags?once=more")) == ["tags.list"]
+
+
+def test_it_can_be_switched_off(student):
+    assert files_of(student("off").get("/tags")) == []
