@@ -1,7 +1,6 @@
 """Answers that are remembered until the next commit, ETag and 304."""
 
 import fcntl
-import threading
 import time
 from contextlib import closing
 from types import SimpleNamespace
@@ -98,31 +97,6 @@ def test_what_is_remembered_is_bounded_in_bytes(db):
         cached.get(f"/{number}")
 
     assert 1 <= len(db.remembered()) <= 8
-
-
-def test_readers_never_get_an_answer_from_before_a_write_that_was_acknowledged(api, db):
-    slug = api.someone("ann").writes("Dawn")
-    acknowledged = 0
-    stale = []
-
-    def read():
-        reader = Api(TestApp(app.make_app(Config(), db)))
-        for _ in range(150):
-            least = acknowledged
-            count = int(reader.reads(slug)["title"].removeprefix("Dawn") or 0)
-            if count < least:
-                stale.append((count, least))
-
-    readers = [threading.Thread(target=read) for _ in range(3)]
-    for reader in readers:
-        reader.start()
-    while any(reader.is_alive() for reader in readers):
-        sqlite(db, "UPDATE articles SET title = ?", f"Dawn{acknowledged + 1}")
-        acknowledged += 1
-    for reader in readers:
-        reader.join()
-
-    assert stale == []
 
 
 def test_a_known_answer_is_not_sent_again(api):

@@ -1,6 +1,7 @@
 """The program as it runs: a process of its own, a real socket, and what a WSGI test cannot see."""
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -9,8 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,6 +296,58 @@ def test_the_connections_of_a_proxy_are_spread_over_the_workers(tmp_path):
             connection.close()
 
     assert min(of_each) >= 5
+
+
+def test_each_worker_answers_every_caller_with_all_that_was_acknowledged_before_they_asked(tmp_path):
+    """Ann and Bob edit while four readers ask both workers in turn, in each caller's name."""
+    acknowledged = {"ann": 0, "bob": 0}  # how often they have edited their articles
+    likes = {"ann": ["bob"], "bob": ["ann"], "nobody": []}
+    connections = defaultdict(list)  # of each worker
+
+    def connect():
+        connection = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=30)))
+        connection.connect()
+        connection.auto_open = 0  # never anew: that could be another worker
+        connection.request("GET", "/api")
+        with connection.getresponse() as answer:
+            answer.read()
+        connections[answer.headers["X-Request-Id"][:24]].append(connection)  # ids of one process begin alike
+        return len(connections) == 2 and min(map(len, connections.values())) >= 5
+
+    def edit(name, connection):
+        while not all(reader.done() for reader in readers):
+            changes = {"description": str(acknowledged[name] + 1)}
+            assert ask(connection, "PUT", paths[name], {"article": changes}, **headers[name])[0] == 200
+            acknowledged[name] += 1
+            time.sleep(0.003)  # answers are also to be remembered, and asked for again
+
+    def read(*connections):
+        seen, states = acknowledged, set()
+        for name, connection in itertools.cycle(itertools.product(likes, connections)):
+            least = {author: max(seen[author], acknowledged[author]) for author in seen}
+            _, answer = ask(connection, "GET", "/api/articles", **headers[name])
+            seen = {each["author"]["username"]: int(each["description"]) for each in answer["articles"]}
+            assert all(seen[author] >= least[author] for author in least), (seen, least)
+            assert [each["author"]["username"] for each in answer["articles"] if each["favorited"]] == likes[name]
+            states.add(tuple(seen.values()))
+            if len(states) == 100:  # so often was it seen to change
+                return
+
+    with ExitStack() as stack, ThreadPoolExecutor(6) as pool, serving(tmp_path, "--workers", "2") as running:
+        headers = {name: {"authorization": f"Token {running.token(name)}"} for name in acknowledged} | {"nobody": {}}
+        paths = {}
+        for name in acknowledged:
+            article = {"title": "Dawn", "description": "0", "body": "The text"}
+            _, written = running.ask("POST", "/api/articles", {"article": article}, **headers[name])
+            paths[name] = f"/api/articles/{written['article']['slug']}"
+        running.ask("POST", f"{paths['bob']}/favorite", **headers["ann"])
+        running.ask("POST", f"{paths['ann']}/favorite", **headers["bob"])
+        until(connect)
+        one, other = connections.values()
+        readers = [pool.submit(read, one.pop(), other.pop()) for _ in range(4)]
+        writers = [pool.submit(edit, "ann", one.pop()), pool.submit(edit, "bob", other.pop())]
+        for ended in as_completed(readers + writers):
+            ended.result()
 
 
 @needs_proc
