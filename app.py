@@ -13,7 +13,7 @@ from cache import with_cache
 from config import Config
 from db import Database
 from handlers import require_consistent
-from middleware import WSGIApplication, with_cors, with_request_id, with_server_timing
+from middleware import WSGIApplication, with_cors, with_request_id, with_security_headers, with_server_timing
 from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
@@ -23,7 +23,7 @@ from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_addres
 VERSION = "0.1.0"
 
 # The modules of handlers/ whose routes are served; a new one is added here.
-RESOURCES = ["users", "profiles", "articles", "comments", "tags"]
+RESOURCES = ["users", "sessions", "profiles", "articles", "comments", "tags"]
 
 # Where the API stands: its version, and the lasting alias of the newest one.
 PREFIXES = ["/api/v1", "/api"]
@@ -57,15 +57,15 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
         AuthenticationPlugin(database),
         QueryPlugin(),
         BodyPlugin(),
-        DatabasePlugin(database),
+        DatabasePlugin(database, config),
     ):
         app.install(plugin)
     for method, path, handler, options in routes():
         require_consistent(method, path, handler, options, database.files)
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
-    answers = with_server_timing(with_cache(app, database), database, config.study)
-    return with_request_id(with_cors(answers, config.cors_origins))
+    answers = with_server_timing(with_cache(app, database), database, config)
+    return with_request_id(with_security_headers(with_cors(answers, config.cors_origins)))
 
 
 @functools.cache

@@ -4,22 +4,25 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
 from slugify import slugify
 
+import terminal
 import worker as answer_on
 from config import PREFIX, Config, ConfigError
-from db import Database, StartupError, Unavailable, schema
+from db import Database, Refused, StartupError, Unavailable, schema
 from db.connection import connect
-from db.migrations import Applied, Migration, Report, find_migrations, migrate, pending, read_ledger, rollback, states
+from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.script import read_script
 from db.statements import SQLFile, find
 from handlers import sql_behind
+from plugins.errors import Problem
+from plugins.validation import validated
 
 HOME = Path(__file__).resolve().parent
 SCHEMA = HOME / "schema"
@@ -30,7 +33,7 @@ def main(make_app: Callable[[Config, Database], Any], routes: Callable[[], Itera
     """Run the command that the command line names. What goes wrong is one line on stderr and exit status 2."""
     try:
         commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
-    except (ConfigError, StartupError, Unavailable) as error:
+    except (ConfigError, StartupError, Unavailable, Refused, Problem) as error:
         click.echo(f"rowboat: {error}", err=True)
         sys.exit(2)
 
@@ -57,7 +60,7 @@ def _open(config: Config) -> Database:
     if config.migrate == "check":
         _require_migrated(config)
     else:
-        with _report() as report:
+        with terminal.report() as report:
             migrate(config.database, SCHEMA, report, backup=config.migration_backup)
     return Database(config.database, SQL, config.synchronous)
 
@@ -79,37 +82,6 @@ def _ledger(config: Config) -> list[Applied]:
 
 def _pending(config: Config, to: int | None = None) -> list[Migration]:
     return pending(find_migrations(SCHEMA), _ledger(config), to)
-
-
-def _say(text: str) -> None:
-    """Print a line; nobody has to listen to the end."""
-    with suppress(BrokenPipeError):
-        click.echo(text)
-
-
-@contextmanager
-def _report() -> Iterator[Report]:
-    """Where the runner tells what it does: lines, and on a terminal also what is running."""
-    if not sys.stderr.isatty():
-        yield Report(_say)
-        return
-
-    shown = ""
-
-    def show(text: str) -> None:
-        nonlocal shown
-        if text != shown:
-            click.echo(f"\r{text[:78]:<78}\r", nl=False, err=True)
-            shown = text
-
-    def line(text: str) -> None:
-        show("")
-        _say(text)
-
-    try:
-        yield Report(line, show)
-    finally:
-        show("")
 
 
 @commands.command()
@@ -135,7 +107,7 @@ def worker(context: click.Context, /, listening: int, tell_ready: int, alive: in
     """Answer on the socket of the parent, which starts this (see serve.py)."""
     config = _config()
     with closing(socket.socket(fileno=listening)) as shared, closing(_open(config)) as database:
-        answer_on.run(context.obj["make_app"](config, database), shared, config.threads, tell_ready, alive)
+        answer_on.run(context.obj["make_app"](config, database), config, shared, tell_ready, alive)
 
 
 @commands.command("migrate")
@@ -149,7 +121,7 @@ def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
         for migration in _pending(config, to):
             click.echo(f"-- {migration.up.name}\n{read_script(migration.up)}")
         return
-    with _report() as report:
+    with terminal.report() as report:
         if not migrate(config.database, SCHEMA, report, to=to, backup=config.migration_backup):
             report.line("nothing to apply")
 
@@ -164,7 +136,7 @@ def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
         raise click.UsageError("--steps and --to exclude each other")
     config = _config(**flags)
     target = max(0, len(_ledger(config)) - (steps or 1)) if to is None else to
-    with _report() as report:
+    with terminal.report() as report:
         if not rollback(config.database, SCHEMA, report, to=target, backup=config.migration_backup):
             report.line("nothing to undo")
 
@@ -251,9 +223,29 @@ def seed(users: int, articles: int, add: bool, **flags: Any) -> None:
     with closing(_open(_config(**flags))) as database:
         if database.row("users/newest") != {"id": None} and not add:
             raise StartupError(f"{database.path} has users already; --add adds to them")
-        with _progress("seeding", users + articles) as advance:
+        with terminal.progress("seeding", users + articles) as advance:
             names = demo.sow(database, users, articles, advance)
     click.echo(f"{users} users and {articles} articles; log in as {names[0]}@example.org with {demo.PASSWORD!r}")
+
+
+@commands.group("user")
+def user_group() -> None:
+    """Manage accounts."""
+
+
+@user_group.command("create")
+@click.argument("username")
+@click.argument("email")
+@_database_option
+def user_create(username: str, email: str, **flags: Any) -> None:
+    """Open an account, also where registration is closed. Asks for the password, or reads it from standard input."""
+    from handlers import users  # like seed above: whoever goes without accounts deletes these commands
+
+    config = _config(**flags)
+    sent = {"username": username, "email": email, "password": terminal.ask_password()}
+    with closing(_open(config)) as database:
+        users.create(database, config, validated(users.NewUser, sent))
+    click.echo(f"{username} has an account")
 
 
 @commands.command()
@@ -287,7 +279,7 @@ def sql(name: str, params: tuple[str, ...], as_json: bool, **flags: Any) -> None
     elif as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False, indent=2))
     else:
-        for line in _table(columns, rows):
+        for line in terminal.table(columns, rows):
             click.echo(line)
 
 
@@ -308,29 +300,3 @@ def _bound(file: SQLFile, params: Iterable[str]) -> dict[str, Any]:
         if name not in values and not kind.endswith("NULL"):
             raise StartupError(f"{file.name} needs --param {name}=… ({kind})")
     return dict.fromkeys(file.parameters) | values
-
-
-def _table(columns: list[str], rows: list[tuple[Any, ...]]) -> Iterator[str]:
-    lines = [columns, *([str("NULL" if value is None else value) for value in row] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    lines.insert(1, ["-" * width for width in widths])
-    for line in lines:
-        yield "  ".join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip()
-
-
-@contextmanager
-def _progress(label: str, steps: int) -> Iterator[Callable[[int], None]]:
-    """A function that counts steps done: as a bar on a terminal, elsewhere as a plain line at each quarter."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=steps, label=label, file=sys.stderr) as bar:
-            yield bar.update
-        return
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        before, done = done, done + count
-        if done * 4 // steps > before * 4 // steps:
-            click.echo(f"{label}: {done} of {steps}", err=True)
-
-    yield advance

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,13 @@ def _host(value: str) -> str:
     if not value:
         raise ValueError("an address, such as 127.0.0.1 or 0.0.0.0")
     return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value)) if value else ""
+    except ValueError:
+        raise ValueError("an IP address, such as 127.0.0.1, or empty") from None
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -109,6 +117,24 @@ class Config:
         ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."
     )
 
+    trusted_proxy: str = _setting(
+        "",
+        _address,
+        "The address of the proxy in front, which is then believed about whom it asks for; without one, empty.",
+    )
+    registration: str = _setting(
+        "open", _one_of("open", "closed"), "Whether anybody may open an account; closed: only `user create` does."
+    )
+    realworld_compat: bool = _setting(
+        True,
+        _switch,
+        "on: what public clients expect. off: no common passwords; a new email or password needs the present password.",
+    )
+    posts_per_hour: int = _setting(
+        600,
+        _whole(1, 1_000_000_000),
+        "Articles, and as many comments, that a user may write in an hour before having to wait.",
+    )
     study: str = _setting(
         "local",
         _one_of("local", "on", "off"),

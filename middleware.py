@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from config import Config
 from db import Database
 
 Environ = dict[str, Any]
@@ -15,6 +16,12 @@ WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 Headers = list[tuple[str, str]]
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+_SECURITY_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+]
 
 # A name or an address of this machine, with a port or without.
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|::1|\[::1\])(:\d+)?", re.IGNORECASE | re.ASCII)
@@ -42,6 +49,17 @@ def with_request_id(app: WSGIApplication) -> WSGIApplication:
     return answer
 
 
+def with_security_headers(app: WSGIApplication) -> WSGIApplication:
+    """Tell browsers to take each answer for the data that it is, and to run, frame and pass on nothing.
+
+    (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html)"""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return app(environ, _adding(_SECURITY_HEADERS, start_response))
+
+    return answer
+
+
 def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication:
     """Let pages of these origins ("*" is any) call the API, and answer the preflights of browsers.
 
@@ -65,7 +83,7 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
     return answer
 
 
-def with_server_timing(app: WSGIApplication, database: Database, study: str) -> WSGIApplication:
+def with_server_timing(app: WSGIApplication, database: Database, config: Config) -> WSGIApplication:
     """Name the SQL files that ran for an answer, with their milliseconds, in Server-Timing: in study mode alone.
 
     Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
@@ -75,7 +93,7 @@ def with_server_timing(app: WSGIApplication, database: Database, study: str) -> 
         ran = database.record()
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if ran and is_in_study_mode(environ, study) and not environ["bottle.route"].config.get("secret"):
+            if ran and is_in_study_mode(environ, config) and not environ["bottle.route"].config.get("secret"):
                 files = ", ".join(f"{name.replace('/', '.')};dur={1000 * seconds:.3f}" for name, seconds in ran)
                 headers = [*headers, ("Server-Timing", files)]
             return start_response(status, headers, exc_info)
@@ -85,11 +103,13 @@ def with_server_timing(app: WSGIApplication, database: Database, study: str) -> 
     return answer
 
 
-def is_in_study_mode(environ: Environ, study: str) -> bool:
-    """Whether this request may learn what a stranger should not: by the setting, or as one from this machine."""
-    if study == "local":
+def is_in_study_mode(environ: Environ, config: Config) -> bool:
+    """Whether this request may learn what a stranger should not: by the setting, or as one from this machine.
+
+    Behind a proxy nobody counts as that, whatever the proxy says of them."""
+    if config.study == "local" and not config.trusted_proxy:
         return _are_both_loopback(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""))
-    return study == "on"
+    return config.study == "on"
 
 
 @functools.lru_cache(16)

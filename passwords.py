@@ -1,6 +1,8 @@
 """Passwords: hashed with Argon2id, never stored or logged as they are."""
 
+import functools
 import threading
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -31,6 +33,17 @@ def verify_password(password_hash: str | None, password: str) -> bool:
             return _HASHER.verify(password_hash or _NOBODYS_HASH, password) and password_hash is not None
         except (VerificationError, InvalidHashError):
             return False
+
+
+def is_common(password: str) -> bool:
+    """Whether it is one of the 3,000 passwords that people choose most, whatever its case (ASVS 5.0, 6.2.4)."""
+    return password.casefold() in _common_passwords()
+
+
+@functools.cache
+def _common_passwords() -> frozenset[str]:
+    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line for line in lines if not line.startswith("#"))
 
 
 def needs_rehash(password_hash: str) -> bool:

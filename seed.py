@@ -65,7 +65,7 @@ def _people(
             _open_account(database, name, password_hash, joined)
         except Refused:
             continue
-        ids[name] = database.row("users/find_credentials", email_key=f"{name}@example.org")["id"]  # type: ignore[index]
+        ids[name] = database.row("users/find_credentials", email_key=f"{name}@example.org", address=None)["id"]  # type: ignore[index]
         changes = json.dumps({"bio": chance.choice(_WORDS["bios"])})
         database.write("users/update", me=ids[name], changes=changes, now=joined)
         advance(1)

@@ -2,6 +2,7 @@
 
 It needs the standard library alone, so that it stays small and need never be restarted for new code."""
 
+import ipaddress
 import os
 import signal
 import socket
@@ -14,6 +15,11 @@ from types import FrameType
 from config import Config, usable_cores
 
 _APP = Path(__file__).with_name("app.py")
+
+_BLIND = (
+    "guesses at passwords are counted by account alone, not by client address; "
+    "behind a proxy, set ROWBOAT_TRUSTED_PROXY to its address"
+)
 
 # A worker that ends is replaced, but not more often than so: one that cannot live must not take all of a core.
 _SECONDS_BETWEEN_STARTS = 1
@@ -44,12 +50,15 @@ def url(bound: socket.socket) -> str:
 
 
 class Parent:
-    """Starts a worker on each socket, replaces those that end, and ends with them on SIGTERM or SIGINT."""
+    """Starts a worker on each socket, replaces those that end, and ends with them on SIGTERM or SIGINT.
 
-    def __init__(self, sockets: list[socket.socket], pin: bool) -> None:
+    A `notice` is printed once they answer."""
+
+    def __init__(self, sockets: list[socket.socket], pin: bool, notice: str = "") -> None:
         self._sockets = sockets
         self._workers: dict[int, int] = {}  # the place of each, from 0, by process id
         self._cores = usable_cores() if pin and hasattr(os, "sched_setaffinity") else []
+        self._notice = notice
         self._stopping = False
         # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
         self._alive, self._our_life = os.pipe()
@@ -63,6 +72,8 @@ class Parent:
             return os.waitstatus_to_exitcode(os.wait()[1])
         if not self._stopping:
             print(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})", flush=True)
+            if self._notice:
+                print(f"rowboat: {self._notice}", file=sys.stderr, flush=True)
         for place in range(1, len(self._sockets)):
             if not self._stopping:
                 os.close(self._start(place))
@@ -111,7 +122,9 @@ def main() -> int:
         problem = f"cannot listen on {config.host}:{config.port}: {error.strerror}"
         print(f"rowboat: {problem}; choose another with --host or --port", file=sys.stderr)
         return 2
-    return Parent(sockets, config.pin).run()
+    # All requests come from this machine, and for whom nobody is trusted to say.
+    is_blind = not config.trusted_proxy and ipaddress.ip_address(sockets[0].getsockname()[0]).is_loopback
+    return Parent(sockets, config.pin, _BLIND if is_blind else "").run()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 
 import waitress
 
+from config import Config
+
 # Bodies above the application's limit of 1 MiB reach it, so that the answer is JSON; far longer ones do not.
 _MAX_BODY_BYTES = 2 * 1024 * 1024
 _MAX_HEADER_BYTES = 32 * 1024
@@ -30,14 +32,14 @@ _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
 
-def run(application: Any, listening: socket.socket, threads: int, tell_ready: int, alive: int) -> None:
+def run(application: Any, config: Config, listening: socket.socket, tell_ready: int, alive: int) -> None:
     """Answer requests until SIGTERM, or until the parent is gone; those that run have five seconds to end.
 
     `tell_ready` and `alive` are the parent's pipes: one hears a byte now, the other closes when the parent ends."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-    server = make_server(application, listening, threads)
+    server = make_server(application, config, listening)
     gc.freeze()  # what was loaded stays: collections need not look at it again, and the slowest answers come sooner
     with suppress(BrokenPipeError):  # the parent waits for its first worker alone
         os.write(tell_ready, b".")
@@ -45,15 +47,17 @@ def run(application: Any, listening: socket.socket, threads: int, tell_ready: in
     server.run()
 
 
-def make_server(application: Any, listening: socket.socket, threads: int) -> Any:
+def make_server(application: Any, config: Config, listening: socket.socket) -> Any:
     """A waitress server on the socket, with our settings; its `run` answers until SystemExit."""
     _return_large_blocks()
+    # Only what this proxy says of a client is believed; from anybody else, such headers are removed.
+    trust = {"trusted_proxy": config.trusted_proxy, "trusted_proxy_headers": "x-forwarded-for"}
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return waitress.create_server(
         application,
         sockets=[listening],
-        threads=threads,
+        threads=config.threads,
         ident="rowboat",
         send_bytes=_SEND_BYTES,
         asyncore_use_poll=True,
@@ -62,6 +66,7 @@ def make_server(application: Any, listening: socket.socket, threads: int) -> Any
         cleanup_interval=10,
         max_request_body_size=_MAX_BODY_BYTES,
         max_request_header_size=_MAX_HEADER_BYTES,
+        **(trust if config.trusted_proxy else {}),
     )
 
 

@@ -27,8 +27,8 @@ LABELS = {
 
 _START_SECONDS = 30
 
-# As behind a proxy, where nobody is told of the SQL.
-_ROWBOAT_SETTINGS = {"ROWBOAT_STUDY": "off"}
+# As behind a proxy, where nobody is told of the SQL. Users may write more than in practice; it is counted all the same.
+_ROWBOAT_SETTINGS = {"ROWBOAT_STUDY": "off", "ROWBOAT_POSTS_PER_HOUR": "1000000000"}
 
 
 class BenchError(Exception):

@@ -4,6 +4,7 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
     auth     "required" or "optional"; the handler gets `me`, the caller's user id or None
     body     (key, Model): the handler gets what stands under `key` in the body, as an argument of that name
     query    Model: the handler gets what stands behind the `?` as `query`
+    config   True: the handler gets the settings as `config`
     cache    True for a GET whose answer may be remembered until the next commit
     secret   True where the answer holds a token: nobody may store it, or learn how long its SQL took
     status   of a good answer, 200 without
@@ -18,7 +19,7 @@ from typing import Any
 
 from db import StartupError
 
-_OPTIONS = {"auth", "body", "query", "cache", "secret", "status", "answers", "errors"}
+_OPTIONS = {"auth", "body", "query", "config", "cache", "secret", "status", "answers", "errors"}
 
 
 def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]:
@@ -46,6 +47,7 @@ def require_consistent(
     if unknown:
         raise StartupError(f"{where}: there is no option {unknown[0]!r}; handlers/__init__.py lists them")
     passed = ["db", *re.findall(r"<(\w+)>", path)]
+    passed += ["config"] * bool(options.get("config"))
     passed += ["me"] * ("auth" in options) + ["query"] * ("query" in options)
     passed += [options["body"][0]] if "body" in options else []
     taken = list(inspect.signature(handler).parameters)

@@ -9,6 +9,8 @@ from bottle import HTTPError
 from pydantic import AfterValidator, BaseModel, Field
 from slugify import slugify
 
+import throttle
+from config import Config
 from db import Database
 from db.clock import now
 from handlers.fields import Model, Page, Text, fold, link_to_next, optional, wrong
@@ -160,11 +162,13 @@ def read(db: Database, me: int | None, slug: str) -> str | HTTPError:
     return db.read("articles/render", slug=slug, me=me) or errors.not_found("article")
 
 
-def create(db: Database, me: int, article: NewArticle) -> str:
+def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
     """Publish an article."""
     return db.write(
+        "attempts/must_be_allowed",
         "articles/create",
         "articles/set_tags",
+        "attempts/count",
         "articles/render",
         me=me,
         slug=new_slug(article.title),
@@ -173,6 +177,7 @@ def create(db: Database, me: int, article: NewArticle) -> str:
         body=article.body,
         tags=json.dumps(article.tags),
         now=now(),
+        **throttle.posts("articles", me, config),
     )
 
 
@@ -225,9 +230,10 @@ ROUTES = [
         {
             "auth": "required",
             "body": ("article", NewArticle),
+            "config": True,
             "status": 201,
             "answers": ArticleAnswer,
-            "errors": (409,),
+            "errors": (409, 429),
         },
     ),
     ("GET", "/articles/<slug>", read, {"auth": "optional", "answers": ArticleAnswer, "cache": True}),

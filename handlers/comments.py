@@ -1,15 +1,16 @@
 """What readers say under an article."""
 
-import re
 from datetime import datetime
 from typing import Annotated
 
 from bottle import HTTPError
 from pydantic import BaseModel
 
+import throttle
+from config import Config
 from db import Database
 from db.clock import now
-from handlers.fields import FromCursor, Model, Text, link_to_next
+from handlers.fields import FromCursor, Model, Text, link_to_next, parse_id
 from handlers.profiles import Profile
 from plugins import errors
 
@@ -53,25 +54,26 @@ def list_comments(db: Database, me: int | None, slug: str, query: FromCursor) ->
     return found["response"]
 
 
-def create(db: Database, me: int, slug: str, comment: NewComment) -> str:
+def create(db: Database, config: Config, me: int, slug: str, comment: NewComment) -> str:
     """Comment on an article."""
     return db.write(
+        "attempts/must_be_allowed",
         "articles/must_exist",
         "comments/create",
+        "attempts/count",
         "comments/render",
         slug=slug,
         me=me,
         body=comment.body,
         page=None,
         now=now(),
+        **throttle.posts("comments", me, config),
     )
 
 
 def delete(db: Database, me: int, slug: str, id: str) -> None:
     """Delete a comment of the caller's."""
-    # What is not written like an id of ours is nobody's: there is no comment 0.
-    number = int(id) if re.fullmatch(r"[1-9][0-9]{0,17}", id) else 0
-    db.write("comments/must_be_mine", "comments/delete", slug=slug, me=me, id=number)
+    db.write("comments/must_be_mine", "comments/delete", slug=slug, me=me, id=parse_id(id))
 
 
 ROUTES = [
@@ -85,7 +87,14 @@ ROUTES = [
         "POST",
         "/articles/<slug>/comments",
         create,
-        {"auth": "required", "body": ("comment", NewComment), "status": 201, "answers": CommentAnswer},
+        {
+            "auth": "required",
+            "body": ("comment", NewComment),
+            "config": True,
+            "status": 201,
+            "answers": CommentAnswer,
+            "errors": (429,),
+        },
     ),
     ("DELETE", "/articles/<slug>/comments/<id>", delete, {"auth": "required", "status": 204, "errors": (403,)}),
 ]

@@ -1,6 +1,7 @@
 """What the models of several resources share: texts with their limits, folded names, pages."""
 
 import base64
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,11 @@ def _digits(least: int, most: int | None) -> Callable[[Any], int]:
         return number
 
     return parse
+
+
+def parse_id(text: str) -> int:
+    """The id that stands in a path. What is not written like an id of ours is nobody's: there is no id 0."""
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,17}", text) else 0
 
 
 # SQLite's greatest integer: every id is below it.

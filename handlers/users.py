@@ -1,17 +1,20 @@
 """Accounts: registration, login, and the caller's own."""
 
 import json
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any
 
-from bottle import HTTPError
+from bottle import HTTPError, request
 from pydantic import AfterValidator, BaseModel, Field, field_validator
 
+import throttle
+from config import Config
 from db import Database
-from db.clock import now
+from db.clock import ago, now
 from handlers.fields import Model, Text, fold, optional, wrong
-from passwords import hash_password, needs_rehash, verify_password
+from passwords import hash_password, is_common, needs_rehash, verify_password
 from plugins import errors
-from plugins.authentication import hash_token, new_token, sent_token
+from plugins.authentication import SESSION_LIFETIME, hash_token, new_token, sent_token
 
 
 def _username(value: str) -> str:
@@ -62,10 +65,19 @@ class UserChanges(Model):
     bio: Annotated[str, Text(5000, blank=True)] | None = optional()
     image: Annotated[str, Text(65536, blank=True)] | None = optional()
 
+    currentPassword: Annotated[str, Text(None), Field(json_schema_extra={"format": "password"})] = optional()
+
     @field_validator("bio", "image")
     @classmethod
     def _empty_is_none(cls, value: str | None) -> str | None:
         return value or None
+
+
+# What a login is checked against when nobody has the email.
+_NOBODY: dict[str, Any] = {"id": None, "password_hash": None, "has_logged_in_from_there": False}
+
+# An address from which nobody has logged in for so long is a stranger's again.
+_ADDRESS_LIFETIME = timedelta(days=180)
 
 
 class User(BaseModel):
@@ -84,51 +96,100 @@ class UserAnswer(BaseModel):
     user: User
 
 
-def register(db: Database, user: NewUser) -> str:
+def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     """Open an account, and a session in it."""
+    if config.registration == "closed":
+        return errors.registration_closed()
+    _require_uncommon(config, user.password)
+    email_key = fold(user.email)
+    attempt = throttle.registration(email_key, throttle.client_address(config))
+    db.write("attempts/must_be_allowed", "attempts/count", **attempt)
     token = new_token()
-    password_hash = hash_password(user.password)
     return db.write(
         "users/must_be_free",
         "users/create",
         "sessions/create",
+        "addresses/note",
         "users/render",
-        me=None,
-        username=user.username,
-        username_key=fold(user.username),
-        email=user.email,
-        email_key=fold(user.email),
-        password_hash=password_hash,
-        token=token,
-        token_hash=hash_token(token),
-        now=now(),
+        **_new_account(user),
+        **_new_session(config, token),
     )
 
 
-def login(db: Database, user: Credentials) -> str | HTTPError:
+def create(db: Database, config: Config, user: NewUser) -> None:
+    """Open an account without a session, as the command line does, also where registration is closed."""
+    _require_uncommon(config, user.password)
+    db.write("users/must_be_free", "users/create", **_new_account(user), now=now())
+
+
+def _new_account(user: NewUser) -> dict[str, Any]:
+    """What users/must_be_free.sql and users/create.sql ask for. Hashes the password."""
+    return {
+        "me": None,
+        "username": user.username,
+        "username_key": fold(user.username),
+        "email": user.email,
+        "email_key": fold(user.email),
+        "password_hash": hash_password(user.password),
+    }
+
+
+def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
     """Open a session for who knows an account's email and password."""
     email_key = fold(user.email)
-    account = db.row("users/find_credentials", email_key=email_key) or {"id": None, "password_hash": None}
+    address = throttle.client_address(config)
+    account = db.row("users/find_credentials", email_key=email_key, address=address) or _NOBODY
+    attempt = throttle.login(email_key, address, account["has_logged_in_from_there"])
+    db.write(
+        "attempts/must_be_allowed",
+        "attempts/count",
+        "attempts/delete_old",
+        "sessions/delete_expired",
+        "addresses/delete_old",
+        **attempt,
+        **_what_is_over(),
+    )
     password_hash = account["password_hash"]
     if not verify_password(password_hash, user.password):
         return errors.credentials_invalid()
-    token = new_token()
     answer = db.write(
         "sessions/create",
+        "attempts/forgive",
+        "addresses/note",
         "users/render",
         email_key=email_key,
         password_hash=password_hash,
-        token=token,
-        token_hash=hash_token(token),
-        now=now(),
+        **attempt,
+        **_new_session(config, new_token()),
     )
     if answer is None:
         # The hash was replaced since the password was verified: what counts is the new one.
-        return login(db, user)
+        return login(db, config, user)
     if needs_rehash(password_hash):
         new_hash = hash_password(user.password)
         db.write("users/rehash", user_id=account["id"], old_hash=password_hash, new_hash=new_hash)
     return answer
+
+
+def _new_session(config: Config, token: str) -> dict[str, Any]:
+    named = "".join(filter(str.isprintable, request.environ.get("HTTP_USER_AGENT", "")))[:255]
+    return {
+        "token": token,
+        "token_hash": hash_token(token),
+        "user_agent": named or None,
+        "address": throttle.client_address(config),
+        "now": now(),
+    }
+
+
+def _what_is_over() -> dict[str, Any]:
+    """What the files that tidy up ask for. Each login tidies up a little, so that no request does much of it."""
+    return {
+        "expired": ago(SESSION_LIFETIME),
+        "old_ms": throttle.now_ms() - throttle.FORGET_AFTER_MS,
+        "unused_since": ago(_ADDRESS_LIFETIME),
+        "most": 100,
+    }
 
 
 def read(db: Database, me: int) -> str | HTTPError:
@@ -137,10 +198,16 @@ def read(db: Database, me: int) -> str | HTTPError:
     return db.read("users/render", token=token, token_hash=hash_token(token)) or errors.token_invalid()
 
 
-def update(db: Database, me: int, user: UserChanges) -> str:
-    """Change what was sent of the caller's account; a new password ends the caller's other sessions."""
+def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
+    """Change what was sent of the caller's account; a new password ends the caller's other sessions.
+
+    Where the server is set up so, a new password or email needs the present password as `currentPassword`."""
     token = sent_token()
     changes = user.model_dump(exclude_unset=True)
+    current_password = changes.pop("currentPassword", None)
+    if not config.realworld_compat and changes.keys() & {"email", "password"}:
+        _require_uncommon(config, changes.get("password", ""))
+        _require_own_password(db, me, current_password)
     files = ["sessions/must_be_open", "users/must_be_free", "users/update"]
     if "password" in changes:
         changes["password_hash"] = hash_password(changes.pop("password"))
@@ -160,24 +227,61 @@ def update(db: Database, me: int, user: UserChanges) -> str:
     )
 
 
+def _require_uncommon(config: Config, password: str) -> None:
+    if not config.realworld_compat and is_common(password):
+        raise errors.invalid({"password": "is one of the most common ones"})
+
+
+def _require_own_password(db: Database, me: int, password: str | None) -> None:
+    """Counted like a login: whoever got hold of a token shall not guess the password with it."""
+    if password is None:
+        raise errors.invalid({"currentPassword": "can't be blank"})
+    account = db.row("users/find_own_credentials", me=me) or _NOBODY
+    attempt = throttle.login(f"user {me}", None, False)
+    db.write("attempts/must_be_allowed", "attempts/count", **attempt)
+    if not verify_password(account["password_hash"], password):
+        raise errors.invalid({"currentPassword": "is wrong"})
+    db.write("attempts/forgive", **attempt)
+
+
 ROUTES = [
     (
         "POST",
         "/users",
         register,
-        {"body": ("user", NewUser), "status": 201, "answers": UserAnswer, "secret": True, "errors": (409,)},
+        {
+            "body": ("user", NewUser),
+            "config": True,
+            "status": 201,
+            "answers": UserAnswer,
+            "secret": True,
+            "errors": (403, 409, 429),
+        },
     ),
     (
         "POST",
         "/users/login",
         login,
-        {"body": ("user", Credentials), "answers": UserAnswer, "secret": True, "errors": (401,)},
+        {
+            "body": ("user", Credentials),
+            "config": True,
+            "answers": UserAnswer,
+            "secret": True,
+            "errors": (401, 429),
+        },
     ),
     ("GET", "/user", read, {"auth": "required", "answers": UserAnswer, "secret": True}),
     (
         "PUT",
         "/user",
         update,
-        {"auth": "required", "body": ("user", UserChanges), "answers": UserAnswer, "secret": True, "errors": (409,)},
+        {
+            "auth": "required",
+            "body": ("user", UserChanges),
+            "config": True,
+            "answers": UserAnswer,
+            "secret": True,
+            "errors": (409, 429),
+        },
     ),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,9 @@ class Problem(HTTPError):  # type: ignore[misc]
     def __init__(self, status: int, errors: dict[str, str], **headers: str) -> None:
         super().__init__(status, **headers)
         self.errors = errors
+
+    def __str__(self) -> str:
+        return "; ".join(f"{key}: {message}" for key, message in self.errors.items())
 
 
 def body_unreadable(why: str) -> Problem:
@@ -39,6 +43,11 @@ def token_missing() -> Problem:
 def token_invalid() -> Problem:
     """A token was sent that is nobody's, or no longer."""
     return Problem(401, {"token": "is invalid"})
+
+
+def registration_closed() -> Problem:
+    """Accounts are opened by those who run the server alone."""
+    return Problem(403, {"registration": "closed"})
 
 
 def credentials_invalid() -> Problem:
@@ -73,6 +82,7 @@ def database_unavailable() -> Problem:
 
 # What a verdict of a SQL file, such as "comment: forbidden", is answered with.
 _VERDICTS = {"is invalid": 401, "forbidden": 403, "not found": 404, "has already been taken": 409}
+_TOO_MANY = re.compile(r"too many; try again in (\d+) seconds")
 
 # What a constraint of the schema means to the client who ran into it. SQLite names a CHECK by its name and
 # a UNIQUE by its columns. The models refuse such values before the database does; this is what answers
@@ -99,7 +109,10 @@ CONSTRAINTS = {
 def refused(refusal: Refused) -> Problem:
     """The contract's answer to the verdicts of a guarded write."""
     errors = dict(verdict.split(": ", 1) for verdict in refusal.verdicts)
-    return Problem(_VERDICTS[next(iter(errors.values()))], errors)
+    message = next(iter(errors.values()))
+    if wait := _TOO_MANY.fullmatch(message):
+        return Problem(429, errors, **{"Retry-After": wait[1]})
+    return Problem(_VERDICTS[message], errors)
 
 
 def violated(error: sqlite3.IntegrityError) -> Problem | None:
@@ -137,6 +150,8 @@ class ErrorsPlugin:
 def render(error: HTTPError) -> str:
     """The body of any error answer, Bottle's own included: {"errors": {"<key>": ["<message>"]}}."""
     response.content_type = JSON
+    if error.status_code == 401:
+        response.set_header("WWW-Authenticate", "Token")
     if isinstance(error, Problem):
         errors = error.errors
     elif error.status_code == 404:

@@ -60,7 +60,7 @@ class QueryPlugin:
             return callback
 
         def with_query(**arguments: Any) -> Any:
-            return callback(query=_validated(model, sent_query()), **arguments)
+            return callback(query=validated(model, sent_query()), **arguments)
 
         return with_query
 
@@ -81,7 +81,7 @@ class BodyPlugin:
             sent = _json_object(_body()).get(key)
             if not isinstance(sent, dict):
                 raise errors.invalid({key: "can't be blank"})
-            value = _validated(model, sent)
+            value = validated(model, sent)
             if not value.model_fields_set:
                 raise errors.invalid({key: "can't be blank"})
             return callback(**{key: value}, **arguments)
@@ -131,7 +131,8 @@ def _deeper_than(depth: int, value: Any) -> bool:
     return bool(level)
 
 
-def _validated(model: type[AnyModel], sent: dict[str, Any]) -> AnyModel:
+def validated(model: type[AnyModel], sent: dict[str, Any]) -> AnyModel:
+    """What was sent, as the model. Raises the 422 that names every wrong field."""
     try:
         return model.model_validate(sent)
     except ValidationError as invalid:

@@ -107,6 +107,19 @@ BEGIN
      WHERE NOT EXISTS (SELECT 1 FROM slugs WHERE slug = NEW.slug AND article_id = NEW.id);
 END;
 
+CREATE TABLE attempts (
+    subject         TEXT    NOT NULL PRIMARY KEY, -- what is counted, and of whom: "login from 192.0.2.1"
+    -- How full the measure is: each attempt adds 1, and time takes away (a leaky bucket).
+    level           REAL    NOT NULL,
+    -- Milliseconds since 1970, unlike the times of other tables: these are reckoned with.
+    counted_at_ms   INTEGER NOT NULL,
+    waits_until_ms  INTEGER NOT NULL, -- until then the next attempt is refused; 0 for none
+
+    CONSTRAINT attempts_level_sign CHECK (level >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX attempts_counted_at_ms_idx ON attempts (counted_at_ms);
+
 CREATE TABLE comments (
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- clients name a comment by it: never reused
     article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
@@ -162,13 +175,26 @@ CREATE TABLE follows (
 
 CREATE INDEX follows_followed_id_idx ON follows (followed_id);
 
+CREATE TABLE login_addresses (
+    user_id  INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    address  TEXT    NOT NULL, -- of IPv6 the network (/64), which one household shares
+    used_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    PRIMARY KEY (user_id, address),
+
+    CONSTRAINT login_addresses_used_at_format CHECK (used_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT;
+
+CREATE INDEX login_addresses_used_at_idx ON login_addresses (used_at);
+
 CREATE TABLE sessions (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: clients name a session by it
     user_id       INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     -- SHA-256 of the token in hexadecimal. Whoever reads the database learns no token.
     token_hash    TEXT    NOT NULL,
     created_at    TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
-    last_used_at  TEXT    NOT NULL, -- at most an hour old: it is not written on every request
+    last_used_at  TEXT    NOT NULL, user_agent TEXT -- as the client names itself; NULL for one that does not
+    CONSTRAINT sessions_user_agent_length CHECK (length(user_agent) BETWEEN 1 AND 255), -- at most an hour old: it is not written on every request
 
     -- For sql/sessions/find.sql, which runs once in every request that carries a token.
     UNIQUE (token_hash),
@@ -177,6 +203,8 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_created_at_format   CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
     CONSTRAINT sessions_last_used_at_format CHECK (last_used_at LIKE '____-__-__T__:__:__.___Z')
 ) STRICT;
+
+CREATE INDEX sessions_last_used_at_idx ON sessions (last_used_at);
 
 CREATE INDEX sessions_user_id_idx ON sessions (user_id);
 

@@ -36,8 +36,11 @@ class Fork(Scripts):
         for path in self.folder.iterdir():
             path.unlink()
 
-    def start(self, *arguments: str, terminal: int = -1, **settings: str) -> "subprocess.Popen[str]":
-        """Start a command. With `terminal`, that descriptor is its stderr."""
+    def start(self, *arguments: str, terminal: int = -1, typed: str = "", **settings: str) -> "subprocess.Popen[str]":
+        """Start a command. With `terminal`, that descriptor is its stderr; `typed` waits on its standard input."""
+        reading, writing = os.pipe()
+        os.write(writing, typed.encode())
+        os.close(writing)
         # Whoever runs the tests in the background has Ctrl-C switched off, and children inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith("ROWBOAT_")}
@@ -45,11 +48,12 @@ class Fork(Scripts):
             [sys.executable, "app.py", *arguments],
             cwd=self.home,
             env=surroundings | {"ROWBOAT_DATABASE": str(self.database)} | settings,
-            stdin=subprocess.DEVNULL,
+            stdin=reading,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if terminal < 0 else terminal,
             text=True,
         )
+        os.close(reading)
         signal.signal(signal.SIGINT, before)
         self.processes.append(process)
         return process

@@ -5,13 +5,14 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from argon2 import PasswordHasher
 from webtest import TestApp, TestResponse
 
 import app
@@ -47,6 +48,22 @@ def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
 def api(db: Database) -> "Api":
     """The API on `db`, called by nobody in particular."""
     return Api(TestApp(app.make_app(Config(), db)))
+
+
+@pytest.fixture
+def asks(db: Database) -> Callable[..., "Api"]:
+    """A client of the API on `db`, by the address it asks from, the name of the host it asks, and the settings."""
+
+    def client(address: str = "", host: str = "localhost:80", **settings: Any) -> Api:
+        return Api(TestApp(app.make_app(Config(**settings), db), {"REMOTE_ADDR": address}), {"Host": host})
+
+    return client
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords hashed in no time, for tests with hundreds of registrations."""
+    monkeypatch.setattr("passwords._HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
 @pytest.fixture(scope="session")
@@ -95,12 +112,12 @@ class Api:
         """A new user with a session."""
         user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD} | fields
         answer = self.post("/users", {"user": user}).json["user"]
-        return Someone(self.client, answer)
+        return Someone(self.client, answer, self.headers)
 
     def logs_in(self, email: str, password: str = PASSWORD) -> "Someone":
         """A user who exists, with one more session."""
         answer = self.post("/users/login", {"user": {"email": email, "password": password}}).json["user"]
-        return Someone(self.client, answer)
+        return Someone(self.client, answer, self.headers)
 
     def call(
         self,
@@ -171,8 +188,8 @@ class Api:
 class Someone(Api):
     """A client with the token of a user."""
 
-    def __init__(self, client: TestApp, user: dict[str, Any]) -> None:
-        super().__init__(client, {"Authorization": f"Token {user['token']}"})
+    def __init__(self, client: TestApp, user: dict[str, Any], headers: dict[str, str]) -> None:
+        super().__init__(client, headers | {"Authorization": f"Token {user['token']}"})
         self.name = user["username"]
         self.email = user["email"]
         self.token = user["token"]

@@ -42,7 +42,7 @@ def test_every_command_stands_in_the_readme():
     table = (HOME / "README.md").read_text().partition("## Running it")[2]
     documented = {words.strip() for words in re.findall(r"`((?:[a-z]+ ?)+)[A-Z]*`", table)}
 
-    groups = {"migration", "schema"}
+    groups = {"migration", "schema", "user"}
     commands = {name for name, command in cli.commands.commands.items() if not command.hidden} - groups
     commands |= {f"{group} {name}" for group in groups for name in cli.commands.commands[group].commands}
 

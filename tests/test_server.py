@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ class Server:
     process: "subprocess.Popen[bytes]"
     port: int
     log: Path
+    database: Path
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         """The status and the JSON of an answer."""
@@ -45,6 +47,11 @@ class Server:
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         head, _, body = answer.partition(b"\r\n\r\n")
         return int(head.split()[1]), head, body
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What SQLite answers on a connection of its own."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(sql).fetchall()
 
     def token(self, name: str) -> str:
         """The token of a new user."""
@@ -74,19 +81,19 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, *more: str) -> Iterator[Server]:
+def serving(folder: Path, *more: str, **settings: str) -> Iterator[Server]:
     """A server on a free port and a new database. It is stopped at the end, if it still runs."""
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command(folder / "data" / "rowboat.db", 0, *more),
             cwd=folder,
-            env=environment(),
+            env=environment() | settings,
             stdout=output,
             stderr=output,
         )
     try:
-        yield Server(process, port_of(process, log), log)
+        yield Server(process, port_of(process, log), log, folder / "data" / "rowboat.db")
     finally:
         process.kill()
         process.wait(30)
@@ -412,3 +419,54 @@ def test_sigterm_ends_the_server_and_what_it_acknowledged_is_there_when_it_start
 
     assert status == 200
     assert answer["user"]["username"] == "ann"
+
+
+# Who asks, and what nobody is told
+
+
+def test_without_a_trusted_proxy_nobody_is_believed_to_be_somewhere_else_and_that_is_said_once(tmp_path):
+    with serving(tmp_path, "--workers", "2") as running:
+        user = {"username": "ann", "email": "ann@example.org", "password": PASSWORD}
+        running.ask("POST", "/api/users", {"user": user}, **{"X-Forwarded-For": "192.0.2.1"})
+        known = running.rows("SELECT address FROM login_addresses")
+        log = running.log.read_text()
+
+    assert known == []
+    assert log.count("ROWBOAT_TRUSTED_PROXY") == 1
+
+
+def test_a_trusted_proxy_says_for_whom_it_asks_and_cannot_be_lied_to(tmp_path):
+    with serving(tmp_path, ROWBOAT_TRUSTED_PROXY="127.0.0.1") as running:
+        user = {"username": "ann", "email": "ann@example.org", "password": PASSWORD}
+        # The client claims to be 198.51.100.7; the proxy adds what it sees.
+        running.ask("POST", "/api/users", {"user": user}, **{"X-Forwarded-For": "198.51.100.7, 192.0.2.1"})
+        known = running.rows("SELECT address FROM login_addresses")
+        log = running.log.read_text()
+
+    assert known == [("192.0.2.1",)]
+    assert "ROWBOAT_TRUSTED_PROXY" not in log
+
+
+def test_no_secret_reaches_the_log_or_an_error(tmp_path):
+    password, wrong = "correct horse battery", "wrong horse battery"
+    with serving(tmp_path) as running:
+        user = {"username": "ann", "email": "ann@example.org", "password": password}
+        token = running.ask("POST", "/api/users", {"user": user})[1]["user"]["token"]
+        sent = {"Authorization": f"Token {token}"}
+        answers = [
+            running.ask("POST", "/api/users/login", {"user": user | {"password": wrong}}),
+            running.ask("POST", "/api/users", {"user": user}),
+            running.ask("PUT", "/api/user", {"user": {"password": wrong, "email": 7}}, **sent),
+            running.ask("GET", f"/api/articles?cursor={wrong.replace(' ', '+')}", **sent),
+            running.ask("GET", "/api/user", authorization=f"Token {token}x"),
+        ]
+        running.rows("DROP TABLE sessions")
+        answers.append(running.ask("GET", "/api/user", **sent))
+        answers.append(running.ask("POST", "/api/users/login", {"user": user}))
+        log = running.log.read_text()
+
+    assert [status for status, _ in answers] == [401, 409, 422, 422, 401, 500, 500]
+    assert "no such table" in log
+    for secret in (password, wrong, token, "ann@example.org"):
+        assert secret not in log
+        assert secret not in json.dumps([errors for _, errors in answers])

@@ -3,21 +3,10 @@
 import re
 
 import pytest
-from webtest import TestApp
 
-import app
-from config import Config
-from tests.conftest import PASSWORD, Api
+from tests.conftest import PASSWORD
 
-
-@pytest.fixture
-def student(db):
-    """A client, by its setting, its address and the name of the host that it asks."""
-
-    def asks(study="local", peer="127.0.0.1", host="localhost:8080"):
-        return Api(TestApp(app.make_app(Config(study=study), db), {"REMOTE_ADDR": peer}), {"Host": host})
-
-    return asks
+HERE = "127.0.0.1"
 
 
 def files_of(answer):
@@ -27,8 +16,8 @@ def files_of(answer):
     return re.findall(r"([a-z_.]+);", entries)
 
 
-def test_the_files_that_ran_are_named_in_their_order(student):
-    api = student()
+def test_the_files_that_ran_are_named_in_their_order(asks):
+    api = asks(HERE)
     slug = api.someone("ann").writes("Dawn")
 
     assert files_of(api.get("/articles?limit=5")) == ["articles.newest", "articles.list"]
@@ -37,16 +26,16 @@ def test_the_files_that_ran_are_named_in_their_order(student):
     assert files_of(liked) == ["sessions.find", "articles.favorite", "articles.render"]
 
 
-def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_memory(student):
-    api = student()
+def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_memory(asks):
+    api = asks(HERE)
 
     assert files_of(api.call("GET", "/articles/nothing", status=404)) == ["articles.render"]
     assert files_of(api.get("/tags")) == ["tags.list"]
     assert files_of(api.get("/tags")) == []
 
 
-def test_times_are_never_told_where_they_would_tell_of_a_password(student):
-    api = student("on")
+def test_times_are_never_told_where_they_would_tell_of_a_password(asks):
+    api = asks(HERE, study="on")
     ann = api.someone("ann")
     user = {"email": "ann@example.org", "password": PASSWORD}
 
@@ -62,8 +51,8 @@ def test_times_are_never_told_where_they_would_tell_of_a_password(student):
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1"])
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]", "[::1]:8080"])
-def test_whoever_asks_this_machine_from_itself_is_told(student, peer, host):
-    assert files_of(student(peer=peer, host=host).get("/tags")) == ["tags.list"]
+def test_whoever_asks_this_machine_from_itself_is_told(asks, peer, host):
+    assert files_of(asks(peer, host).get("/tags")) == ["tags.list"]
 
 
 @pytest.mark.parametrize(
@@ -78,10 +67,14 @@ def test_whoever_asks_this_machine_from_itself_is_told(student, peer, host):
         ("::ffff:192.0.2.1", "localhost"),
     ],
 )
-def test_strangers_are_told_nothing_unless_it_is_switched_on(student, peer, host):
-    assert files_of(student("local", peer, host).get("/tags")) == []
-    assert files_of(student("on", peer, host).get("/tags?once=more")) == ["tags.list"]
+def test_strangers_are_told_nothing_unless_it_is_switched_on(asks, peer, host):
+    assert files_of(asks(peer, host).get("/tags")) == []
+    assert files_of(asks(peer, host, study="on").get("/tags?once=more")) == ["tags.list"]
 
 
-def test_it_can_be_switched_off(student):
-    assert files_of(student("off").get("/tags")) == []
+def test_it_can_be_switched_off(asks):
+    assert files_of(asks(HERE, study="off").get("/tags")) == []
+
+
+def test_behind_a_proxy_nobody_counts_as_this_machine(asks):
+    assert files_of(asks(HERE, trusted_proxy="127.0.0.1").get("/tags")) == []

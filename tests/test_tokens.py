@@ -25,6 +25,10 @@ TAKE_A_TOKEN_OR_NONE = {
 NEED_A_TOKEN = {
     ("GET", "/user"),
     ("PUT", "/user"),
+    ("GET", "/user/sessions"),
+    ("DELETE", "/user/sessions"),
+    ("DELETE", "/user/sessions/current"),
+    ("DELETE", "/user/sessions/<id>"),
     ("POST", "/profiles/<username>/follow"),
     ("DELETE", "/profiles/<username>/follow"),
     ("GET", "/articles/feed"),

@@ -12,9 +12,10 @@ OLDER = PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1)
 
 
 class Argon2:
-    """The argon2 library, watched: `checked` has the cost of each hash that a password was checked against."""
+    """The argon2 library, watched: `calls` names what it did, `checked` has the cost of each hash that was verified."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
         self.checked: list[object] = []
         self.before = lambda name: None
         for name in ("hash", "verify"):
@@ -22,6 +23,7 @@ class Argon2:
 
     def _watched(self, name, original):
         def call(hasher, *arguments):
+            self.calls.append(name)
             if name == "verify":
                 self.checked.append(extract_parameters(arguments[0]))
             self.before(name)
@@ -101,6 +103,20 @@ def test_what_is_malformed_is_named_before_what_is_taken(api):
     assert api.refusal(422, "POST", "/users", {"user": user}).keys() == {"email"}
 
 
+def test_of_fifty_who_register_one_name_at_once_one_gets_it(api, db):
+    def register(number):
+        user = {"username": "ann", "email": f"ann{number}@example.org", "password": PASSWORD}
+        answer = api.client.post_json("/api/users", {"user": user}, status="*")
+        return answer.status_int, answer.json.get("errors")
+
+    with ThreadPoolExecutor(50) as crowd:
+        answers = list(crowd.map(register, range(50)))
+
+    assert sorted(status for status, _ in answers) == [201] + [409] * 49
+    assert [errors for status, errors in answers if status == 409] == [{"username": ["has already been taken"]}] * 49
+    assert sqlite(db, "SELECT count(*) FROM users") == [(1,)]
+
+
 def test_of_two_who_register_one_name_at_the_same_time_one_gets_it(api, argon2):
     argon2.meanwhile(lambda: api.someone("ann", email="first@example.org"), during="hash")
 
@@ -171,6 +187,16 @@ def test_an_unknown_address_costs_the_work_of_a_wrong_password(api, argon2):
     assert unknown_address == wrong_password
 
 
+def test_who_has_to_wait_costs_no_hash(api, argon2):
+    for _ in range(10):
+        api.call("POST", "/users/login", credentials(), status=401)
+    argon2.calls.clear()
+
+    api.call("POST", "/users/login", credentials(), status=429)
+
+    assert argon2.calls == []
+
+
 def test_a_login_that_a_change_of_password_overtakes_opens_no_session(api, db, argon2):
     ann = api.someone("ann")
     argon2.meanwhile(lambda: ann.changes(password="battery staple"), during="verify")
@@ -183,7 +209,13 @@ def test_a_login_that_a_change_of_password_overtakes_opens_no_session(api, db, a
 
 def test_a_session_opens_only_for_the_hash_that_was_verified(api, db):
     api.someone("ann")
-    session = {"email_key": "ann@example.org", "token": "t", "token_hash": "0" * 64, "now": "2026-01-31T12:00:00.000Z"}
+    session = {
+        "email_key": "ann@example.org",
+        "token": "t",
+        "token_hash": "0" * 64,
+        "user_agent": None,
+        "now": "2026-01-31T12:00:00.000Z",
+    }
 
     answer = db.write("sessions/create", "users/render", password_hash="an older one", **session)
 

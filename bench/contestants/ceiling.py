@@ -32,7 +32,7 @@ def main() -> None:
     path, port = sys.argv[1:]
     answers = {key: body.encode() for key, body in json.loads(Path(path).read_text()).items()}
     with closing(serve.bind("127.0.0.1", int(port))[0]) as listening:
-        worker.make_server(make_app(answers), listening, Config().threads).run()
+        worker.make_server(make_app(answers), Config(), listening).run()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,18 @@
 -- What a login is checked against.
 --
---   :email_key  TEXT  the folded email
+--   :email_key  TEXT         the folded email
+--   :address    TEXT | NULL  the client's address; NULL when it is not known
 --
--- Returns the user's id and password hash; no row when nobody has this address.
+-- Returns the user's id, the password's hash, and whether the user has logged in from there before (1 or 0);
+-- no row when nobody has this email.
 
-SELECT id, password_hash
+SELECT id,
+       password_hash,
+       EXISTS (
+           SELECT 1
+             FROM login_addresses
+            WHERE user_id = users.id
+              AND address = :address
+       ) AS has_logged_in_from_there
   FROM users
  WHERE email_key = :email_key;

@@ -19,7 +19,7 @@ from tests.db.accounts import NOW
 NAMES = find(HOME / "sql")
 
 # The tables that grow with use. `totals` does not: it has a row for each thing that is counted.
-GROWING = "users articles comments favorites follows sessions slugs tags article_tags".split()
+GROWING = "users articles comments favorites follows sessions slugs tags article_tags attempts login_addresses".split()
 
 PLANS = HOME / "tests/db/plans.txt"
 REFRESH = "REFRESH_PLANS=1 .venv/bin/python -m pytest tests/db/test_plans.py"
@@ -151,7 +151,7 @@ def test_a_dropped_index_is_noticed(grown, committed):
         ("SELECT id FROM users WHERE (:name IS NULL OR username_key = :name)", "users"),
         ("WITH page AS (SELECT id FROM comments WHERE body = :body) SELECT id FROM page", "comments"),
         ("SELECT 1 WHERE EXISTS (SELECT 1 FROM slugs WHERE slug LIKE :part)", "slugs"),
-        ("DELETE FROM sessions WHERE last_used_at < :before", "sessions"),
+        ("DELETE FROM sessions WHERE created_at < :before", "sessions"),
         ("UPDATE tags SET articles_count = 0 WHERE name = lower(name)", "tags"),
         ("INSERT INTO favorites SELECT :me, id, :now FROM articles WHERE slug = :slug", "articles"),
         ("SELECT value FROM json_each(:page) AS page JOIN article_tags ON position = page.value", "article_tags"),
@@ -170,6 +170,11 @@ def test_tags_are_read_in_order(grown, statistics):
 
     assert not [step for step in steps if "ORDER BY" in step]
 
+
+LIMITS = [
+    {"subject": "login to ann", "burst": 10, "recovery_ms": 600000.0},
+    {"subject": "login from 192.0.2.1", "burst": 10, "recovery_ms": 600000.0},
+]
 
 # In every village ann has written the same 30 articles, with the same tag, and fan likes them. All other articles
 # are the crowd's, and so are all comments but ann's first one. Reader follows ann, fan and himself, fan the crowd.
@@ -199,6 +204,11 @@ def village(path, articles):
                 (ANN if n in BY_ANN else CROWD[n % len(CROWD)], f"s-{n:08}", "Rowing", "About it", "The text", NOW, NOW)
                 for n in numbers
             ],
+            "attempts (subject, level, counted_at_ms, waits_until_ms)": [
+                *((f"login from {n}", 1, n, 0) for n in numbers),
+                (LIMITS[0]["subject"], 2, 0, 9),
+            ],
+            "login_addresses (user_id, address, used_at)": [(READER, f"192.0.2.{n}", NOW) for n in numbers],
             "tags (id, name)": [(1, "rare"), (2, "common")],
             "article_tags (article_id, position, tag_id)": [(n, 1, 2) for n in numbers] + [(n, 0, 1) for n in BY_ANN],
             "favorites (user_id, article_id, created_at)": [(FAN, n, NOW) for n in BY_ANN],
@@ -269,6 +279,7 @@ NEW_USER = {
     "now": NOW,
 }
 TEXTS = {"title": "Rowing", "description": "About it", "body": "The text"}
+ATTEMPT = {"what": "login", "limits": json.dumps(LIMITS), "now_ms": 5}
 TOKEN = {"token_hash": f"{ANN:064}"}
 
 # Every file of sql/, with what it is asked.
@@ -289,26 +300,44 @@ CASES = [
     ("articles/set_tags", SLUG | {"me": ANN, "tags": '["common", "new"]'}),
     ("articles/unfavorite", SLUG | {"me": FAN}),
     ("articles/update", SLUG | {"me": ANN, "changes": json.dumps(TEXTS), "words": "rowing", "now": NOW}),
+    ("attempts/count", ATTEMPT),
+    ("attempts/delete_old", {"old_ms": 50, "most": 20}),
+    ("attempts/forgive", {"account_subject": "login to ann", "address_subject": "login from 7"}),
+    ("attempts/must_be_allowed", ATTEMPT),
     ("comments/create", SLUG | {"me": READER, "body": "Well said", "now": NOW}),
     ("comments/delete", SLUG | {"me": CROWD[0], "id": 362}),
     ("comments/find", SLUG | {"before": EVERYTHING, "limit": 20}),
     ("comments/must_be_mine", SLUG | {"me": CROWD[0], "id": 362}),
     ("comments/render", {"page": SOME_IDS, "me": READER}),
     ("comments/render", {"page": None, "me": ANN}),
+    ("addresses/delete_old", {"unused_since": "2027", "most": 20}),
+    ("addresses/note", {"email_key": "ann@example.org", "address": "192.0.2.1", "now": NOW}),
     ("profiles/follow", {"username_key": "u9", "me": READER, "now": NOW}),
     ("profiles/render", {"username_key": "ann", "me": READER}),
     ("profiles/unfollow", {"username_key": "ann", "me": READER}),
     (
         "sessions/create",
-        TOKEN | {"email_key": "ann@example.org", "password_hash": "nobody's", "now": NOW, "token_hash": "1" * 64},
+        {
+            "email_key": "ann@example.org",
+            "password_hash": "nobody's",
+            "token_hash": "1" * 64,
+            "user_agent": "curl/8",
+            "now": NOW,
+        },
     ),
+    ("sessions/delete", {"me": ANN, "id": 1}),
+    ("sessions/delete_current", TOKEN),
+    ("sessions/delete_expired", {"expired": "2027", "most": 1}),
     ("sessions/delete_others", TOKEN | {"me": ANN}),
     ("sessions/find", TOKEN | {"expired": "", "touch_before": ""}),
+    ("sessions/list", TOKEN | {"me": ANN, "expired": ""}),
+    ("sessions/must_be_mine", {"me": ANN, "id": 1}),
     ("sessions/must_be_open", TOKEN | {"me": ANN}),
     ("sessions/touch", TOKEN | {"now": NOW}),
     ("tags/list", {}),
     ("users/create", NEW_USER),
-    ("users/find_credentials", {"email_key": "ann@example.org"}),
+    ("users/find_credentials", {"email_key": "ann@example.org", "address": "192.0.2.1"}),
+    ("users/find_own_credentials", {"me": ANN}),
     ("users/must_be_free", {"username_key": "ann", "email_key": "new@x", "me": READER}),
     ("users/newest", {}),
     ("users/rehash", {"user_id": ANN, "old_hash": "nobody's", "new_hash": "new"}),

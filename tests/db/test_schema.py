@@ -22,6 +22,11 @@ OUR_OWN = {
     "sessions_token_hash_format": "plugins/authentication.py makes it",
     "sessions_created_at_format": "db/clock.py makes it",
     "sessions_last_used_at_format": "db/clock.py makes it",
+    "sessions_user_agent_length": "handlers/users.py cuts it",
+    "attempts.subject": "sql/attempts/count.sql updates it on a conflict",
+    "attempts_level_sign": "sql/attempts/ never takes more than there is",
+    "login_addresses.user_id, login_addresses.address": "sql/addresses/note.sql updates it on a conflict",
+    "login_addresses_used_at_format": "db/clock.py makes it",
     "follows.follower_id, follows.followed_id": "sql/profiles/follow.sql does nothing on a conflict",
     "follows_created_at_format": "db/clock.py makes it",
     "articles_favorites_count_sign": "triggers keep it",
@@ -53,6 +58,8 @@ ROWS = {
         "updated_at": NOW,
     },
     "sessions": {"user_id": 1, "token_hash": "0" * 64, "created_at": NOW, "last_used_at": NOW},
+    "attempts": {"subject": "login from 192.0.2.1", "level": 1, "counted_at_ms": 0, "waits_until_ms": 0},
+    "login_addresses": {"user_id": 1, "address": "192.0.2.1", "used_at": NOW},
     "follows": {"follower_id": 1, "followed_id": 1, "created_at": NOW},
     "articles": {
         "author_id": 1,
@@ -87,6 +94,11 @@ BREAKS = [
     ("sessions_token_hash_format", "sessions", {"token_hash": "0" * 63}),
     ("sessions_created_at_format", "sessions", {"created_at": ""}),
     ("sessions_last_used_at_format", "sessions", {"last_used_at": ""}),
+    ("sessions_user_agent_length", "sessions", {"token_hash": "1" * 64, "user_agent": "x" * 256}),
+    ("attempts.subject", "attempts", {}),
+    ("attempts_level_sign", "attempts", {"subject": "login from 192.0.2.2", "level": -1}),
+    ("login_addresses.user_id, login_addresses.address", "login_addresses", {}),
+    ("login_addresses_used_at_format", "login_addresses", {"address": "192.0.2.2", "used_at": ""}),
     ("follows.follower_id, follows.followed_id", "follows", {}),
     ("follows_created_at_format", "follows", {"created_at": ""}),
     ("articles_title_length", "articles", {"title": ""}),
@@ -300,4 +312,4 @@ def test_deleting_a_user_leaves_nothing_of_theirs(schema):
     schema.execute("DELETE FROM users")
 
     left = [table for table in tables(schema) if schema.execute(f"SELECT 1 FROM {table}").fetchone()]
-    assert sorted(left) == ["tags", "totals"]
+    assert sorted(left) == ["attempts", "tags", "totals"]  # attempts name nobody, and are forgotten within a day or so

@@ -23,8 +23,13 @@ ROWS = {
     "sessions": {
         2: f"""
             INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at)
-            VALUES (5, 3, '{"0a" * 32}', {NOW}, {NOW}), (6, 7, '{"0b" * 32}', {NOW}, {NOW})"""
+            VALUES (5, 3, '{"0a" * 32}', {NOW}, {NOW}), (6, 7, '{"0b" * 32}', {NOW}, {NOW})""",
+        9: f"""
+            INSERT INTO sessions (id, user_id, token_hash, user_agent, created_at, last_used_at)
+            VALUES (5, 3, '{"0a" * 32}', 'curl/8', {NOW}, {NOW}), (6, 7, '{"0b" * 32}', NULL, {NOW}, {NOW})""",
     },
+    "attempts": {10: "INSERT INTO attempts VALUES ('login from 192.0.2.1', 2.5, 1769860800000, 0)"},
+    "login_addresses": {10: f"INSERT INTO login_addresses VALUES (3, '192.0.2.1', {NOW})"},
     "follows": {3: f"INSERT INTO follows (follower_id, followed_id, created_at) VALUES (3, 7, {NOW}), (7, 3, {NOW})"},
     "articles": {
         4: f"""

@@ -1,0 +1,9 @@
+-- What the caller's password is checked against.
+--
+--   :me  INTEGER  the caller's user id
+--
+-- Returns the password's hash; no row when the account is gone.
+
+SELECT password_hash
+  FROM users
+ WHERE id = :me;
