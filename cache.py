@@ -12,7 +12,7 @@ from middleware import Environ, Headers, StartResponse, WSGIApplication
 # A process remembers answers of at most so many bytes; when there are more, it starts anew.
 MAX_BYTES = 16 * 1024 * 1024
 
-# What a remembered answer takes besides its body: headers, key, objects.
+# What a remembered answer takes besides its body and what was asked: headers, objects.
 _OVERHEAD_BYTES = 2048
 
 _OF_THE_BODY = ("Content-Type", "Content-Length")
@@ -37,10 +37,11 @@ def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BY
     def remember(remembered: dict[Any, _Answer], key: Any, known: _Answer) -> None:
         nonlocal held
         with lock:
-            held = (held if remembered else 0) + len(known.body) + _OVERHEAD_BYTES
+            size = len(known.body) + sum(len(part or "") for part in key) + _OVERHEAD_BYTES
+            held = (held if remembered else 0) + size
             if held > max_bytes:
                 remembered.clear()
-                held = len(known.body) + _OVERHEAD_BYTES
+                held = size
             remembered[key] = known
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

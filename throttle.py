@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import time
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from bottle import request
@@ -23,6 +24,8 @@ class Limit(NamedTuple):
 
 _LOGINS_OF_ACCOUNT = Limit(10, 600)
 _LOGINS_FROM_ADDRESS = Limit(100, 60)
+_GUESSES_OF_USER = Limit(10, 600)
+_CHANGES_OF_USER = Limit(60, 60)
 _REGISTRATIONS_OF_ACCOUNT = Limit(100, 60)
 _REGISTRATIONS_FROM_ADDRESS = Limit(300, 3)
 
@@ -39,15 +42,23 @@ def client_address(config: Config) -> str | None:
     """Who sends the current request: an IPv4 address, or a network of IPv6 (/64), which one household shares.
 
     None where nobody can tell: all requests come from this machine, and no proxy is trusted to say for whom."""
+    peer = _parse(request.environ.get("REMOTE_ADDR", ""))
+    if peer and str(peer) == config.trusted_proxy:
+        # What the proxy added itself stands last; what stands before it, anybody can have sent.
+        peer = _parse(request.environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
+    elif peer and peer.is_loopback:
+        peer = None
+    return str(ip_network((peer, 64), strict=False) if isinstance(peer, IPv6Address) else peer) if peer else None
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
+    """An address, also in brackets and with a port; None for what is none, such as the name of a socket."""
+    with_port = re.fullmatch(r"\[(.+)\](?::\d+)?|([0-9.]+):\d+", address)
     try:
-        address = ip_address(request.environ.get("REMOTE_ADDR", ""))
-    except ValueError:  # a socket that has no addresses
+        parsed = ip_address(next(filter(None, with_port.groups())) if with_port else address)
+    except ValueError:
         return None
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback and not config.trusted_proxy:
-        return None
-    return str(ip_network((address, 64), strict=False) if address.version == 6 else address)
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, IPv6Address) else parsed
 
 
 def login(email_key: str, address: str | None, has_logged_in_from_there: bool) -> dict[str, Any]:
@@ -72,6 +83,19 @@ def registration(email_key: str, address: str | None) -> dict[str, Any]:
     if address:
         limits[f"registration from {address}"] = _REGISTRATIONS_FROM_ADDRESS
     return _counted("registration", limits)
+
+
+def own_password(me: int) -> dict[str, Any]:
+    """What the files of sql/attempts/ ask for when a user proves to know the password."""
+    account = f"password of user {me}"
+    return _counted("login", {account: _GUESSES_OF_USER}) | {"account_subject": account, "address_subject": None}
+
+
+def account_changes(me: int) -> dict[str, Any]:
+    """What the files of sql/attempts/ ask for when a user takes another name, email or password.
+
+    Each tells whether a name is taken, or hashes."""
+    return _counted("user", {f"changes of user {me}": _CHANGES_OF_USER})
 
 
 def posts(what: str, me: int, config: Config) -> dict[str, Any]:

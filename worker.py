@@ -50,8 +50,6 @@ def run(application: Any, config: Config, listening: socket.socket, tell_ready: 
 def make_server(application: Any, config: Config, listening: socket.socket) -> Any:
     """A waitress server on the socket, with our settings; its `run` answers until SystemExit."""
     _return_large_blocks()
-    # Only what this proxy says of a client is believed; from anybody else, such headers are removed.
-    trust = {"trusted_proxy": config.trusted_proxy, "trusted_proxy_headers": "x-forwarded-for"}
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return waitress.create_server(
@@ -66,7 +64,8 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> A
         cleanup_interval=10,
         max_request_body_size=_MAX_BODY_BYTES,
         max_request_header_size=_MAX_HEADER_BYTES,
-        **(trust if config.trusted_proxy else {}),
+        # throttle.py reads X-Forwarded-For, and believes one proxy: waitress takes ::ffff:192.0.2.1 for "::ffff".
+        clear_untrusted_proxy_headers=False,
     )
 
 

@@ -26,7 +26,7 @@ class WriteLock:
     def __enter__(self) -> "WriteLock":
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise StartupError(
                     f"{self.path}: {error.strerror}; the folder must be one that can be written"
@@ -55,6 +55,8 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         _require_database(database)
+        if not database.exists():
+            database.touch(0o600)  # nobody else's business; SQLite gives the files beside it the same mode
     except OSError as error:
         raise StartupError(
             f"{error.filename}: {error.strerror}; the database needs a folder that can be written"

@@ -73,10 +73,17 @@ class Text:
         return described
 
 
+# An email has at most 254 characters; other forms of it may be a little longer.
+_LONGEST_FOLDED = 1024
+
+
 def fold(name: str) -> str:
     """The key under which a username or an email is unique and found, whatever its case and Unicode form.
 
-    Two names have one key when they are a compatibility caseless match (Unicode 16.0, section 3.13, D146)."""
+    Two names have one key when they are a compatibility caseless match (Unicode 16.0, section 3.13, D146). What is
+    longer than any name stays as it is: it is nobody's, and folding takes the square of its length."""
+    if len(name) > _LONGEST_FOLDED:
+        return name
     decomposed = unicodedata.normalize("NFD", name).casefold()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", decomposed).casefold())
 

@@ -74,7 +74,7 @@ class UserChanges(Model):
 
 
 # What a login is checked against when nobody has the email.
-_NOBODY: dict[str, Any] = {"id": None, "password_hash": None, "has_logged_in_from_there": False}
+_NOBODY: dict[str, Any] = {"id": None, "email_key": None, "password_hash": None, "has_logged_in_from_there": False}
 
 # An address from which nobody has logged in for so long is a stranger's again.
 _ADDRESS_LIFETIME = timedelta(days=180)
@@ -205,9 +205,13 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     token = sent_token()
     changes = user.model_dump(exclude_unset=True)
     current_password = changes.pop("currentPassword", None)
+    if not changes:
+        raise errors.invalid({"user": "can't be blank"})
+    if changes.keys() & {"username", "email", "password"}:
+        db.write("attempts/must_be_allowed", "attempts/count", **throttle.account_changes(me))
     if not config.realworld_compat and changes.keys() & {"email", "password"}:
         _require_uncommon(config, changes.get("password", ""))
-        _require_own_password(db, me, current_password)
+        _require_own_password(db, me, changes, current_password)
     files = ["sessions/must_be_open", "users/must_be_free", "users/update"]
     if "password" in changes:
         changes["password_hash"] = hash_password(changes.pop("password"))
@@ -232,12 +236,14 @@ def _require_uncommon(config: Config, password: str) -> None:
         raise errors.invalid({"password": "is one of the most common ones"})
 
 
-def _require_own_password(db: Database, me: int, password: str | None) -> None:
+def _require_own_password(db: Database, me: int, changes: dict[str, Any], password: str | None) -> None:
     """Counted like a login: whoever got hold of a token shall not guess the password with it."""
+    account = db.row("users/find_own_credentials", me=me) or _NOBODY
+    if "password" not in changes and fold(changes["email"]) == account["email_key"]:
+        return  # clients send all of a form, also what did not change
     if password is None:
         raise errors.invalid({"currentPassword": "can't be blank"})
-    account = db.row("users/find_own_credentials", me=me) or _NOBODY
-    attempt = throttle.login(f"user {me}", None, False)
+    attempt = throttle.own_password(me)
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
     if not verify_password(account["password_hash"], password):
         raise errors.invalid({"currentPassword": "is wrong"})

@@ -99,6 +99,19 @@ def test_what_is_remembered_is_bounded_in_bytes(db):
     assert 1 <= len(db.remembered()) <= 8
 
 
+def test_what_was_asked_counts_for_that_too(db):
+    def answer(environ, start_response):
+        environ["bottle.route"] = ROUTE
+        start_response("200 OK", [("Content-Length", "1")])
+        return [b"x"]
+
+    cached = TestApp(cache.with_cache(answer, db, max_bytes=100_000), lint=False)
+    for number in range(50):
+        cached.get(f"/?{number}={'x' * 10_000}")
+
+    assert 1 <= len(db.remembered()) <= 8
+
+
 def test_a_known_answer_is_not_sent_again(api):
     ann = api.someone("ann")
     slug = ann.writes("Dawn")

@@ -69,6 +69,19 @@ def test_where_it_matters_a_new_password_or_email_needs_the_present_password(ask
     assert asks().logs_in(email, password).me()["username"] == "ann"
 
 
+def test_an_email_that_stays_what_it_was_needs_no_password(asks):
+    ann = asks(**STRICT).someone("ann")
+
+    assert ann.changes(email="ANN@example.org", bio="Rows at dawn")["bio"] == "Rows at dawn"
+
+
+@pytest.mark.parametrize("settings", [{}, STRICT])
+def test_a_present_password_alone_changes_nothing(asks, settings):
+    ann = asks(**settings).someone("ann")
+
+    assert ann.refusal(422, "PUT", "/user", {"user": {"currentPassword": PASSWORD}}) == {"user": "can't be blank"}
+
+
 def test_everything_else_of_an_account_changes_without_it(asks):
     ann = asks(**STRICT).someone("ann")
 
@@ -89,6 +102,14 @@ def test_whoever_has_a_token_cannot_guess_the_password_with_it(asks):
 
     right = {"user": {"password": "battery staple", "currentPassword": PASSWORD}}
     assert ann.refusal(429, "PUT", "/user", right) == {"login": "too many; try again in 1 seconds"}
+
+
+def test_logins_of_others_do_not_count_as_guesses_at_the_own_password(asks):
+    ann = asks(**STRICT).someone("ann")
+    for _ in range(12):
+        asks().client.post_json("/api/users/login", {"user": {"email": "user 1", "password": "x"}}, status="*")
+
+    ann.put("/user", {"user": {"password": "battery staple", "currentPassword": PASSWORD}})
 
 
 # From the command line

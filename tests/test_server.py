@@ -447,6 +447,14 @@ def test_a_trusted_proxy_says_for_whom_it_asks_and_cannot_be_lied_to(tmp_path):
     assert "ROWBOAT_TRUSTED_PROXY" not in log
 
 
+def test_the_database_and_what_lies_beside_it_are_nobody_elses_business(tmp_path):
+    with serving(tmp_path) as running:
+        running.token("ann")
+        modes = {path.name: path.stat().st_mode & 0o777 for path in running.database.parent.glob("rowboat.db*")}
+
+    assert modes == dict.fromkeys(["rowboat.db", "rowboat.db-shm", "rowboat.db-wal", "rowboat.db.lock"], 0o600)
+
+
 def test_no_secret_reaches_the_log_or_an_error(tmp_path):
     password, wrong = "correct horse battery", "wrong horse battery"
     with serving(tmp_path) as running:

@@ -436,3 +436,11 @@ def test_unknown_fields_are_ignored_and_never_stored(writer, db, method, thing, 
 @pytest.mark.parametrize(("method", "thing"), [("PUT", "user"), ("PUT", "article")])
 def test_a_change_of_unknown_fields_alone_is_a_change_of_nothing(writer, method, thing):
     assert writer.is_refused(method, thing, **MISLEADING) == {thing: "can't be blank"}
+
+
+def test_a_name_that_is_far_too_long_is_nobodys_at_once(api):
+    # Folding combining marks takes the square of their number: minutes for a body of 1 MiB.
+    long = ("\u0301" * 80_000) + ("\u0316" * 80_000)
+
+    credentials = {"user": {"email": long, "password": "wrong horse"}}
+    assert api.refusal(401, "POST", "/users/login", credentials) == {"credentials": "invalid"}

@@ -212,10 +212,45 @@ def test_where_all_requests_come_from_this_machine_the_account_alone_counts(asks
     assert sqlite(db, "SELECT count(*) FROM attempts WHERE subject LIKE '%from%'") == [(0,)]
 
 
-def test_a_proxy_on_this_machine_that_is_trusted_may_name_it(asks, cheap_hashes):
-    local = asks("127.0.0.1", trusted_proxy="127.0.0.1")
+def test_behind_a_trusted_proxy_each_client_address_counts(asks, cheap_hashes):
+    stranger, other = asks("127.0.0.1", trusted_proxy="127.0.0.1"), asks("127.0.0.1", trusted_proxy="127.0.0.1")
+    stranger.headers |= {"X-Forwarded-For": STRANGER}
+    other.headers |= {"X-Forwarded-For": ANOTHER}
 
-    assert [logs_in(local, name=f"user{number}")[0] for number in range(101)] == [401] * 100 + [429]
+    assert [logs_in(stranger, name=f"user{number}")[0] for number in range(101)] == [401] * 100 + [429]
+    assert logs_in(other, name="user1") == (401, 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "noted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("203.0.113.9, 192.0.2.1", "192.0.2.1"),  # the first one is what the client claims
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:50000", "192.0.2.1"),
+        ("[2001:db8:1:2::1]:50000", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("192.0.2.1, unknown", None),
+        ("", None),
+    ],
+)
+def test_a_trusted_proxy_names_the_client_last(asks, db, cheap_hashes, sent, noted):
+    behind = asks("127.0.0.1", trusted_proxy="127.0.0.1")
+    behind.headers |= {"X-Forwarded-For": sent}
+
+    behind.someone("ann")
+
+    assert [address for (address,) in sqlite(db, "SELECT address FROM login_addresses")] == [noted] * bool(noted)
+
+
+@pytest.mark.parametrize("trusted", ["", "198.51.100.7"])
+def test_nobody_else_may_name_another_address(asks, db, cheap_hashes, trusted):
+    liar = asks(ANOTHER, trusted_proxy=trusted)
+    liar.headers |= {"X-Forwarded-For": HOUSE}
+
+    liar.someone("ann")
+
+    assert sqlite(db, "SELECT address FROM login_addresses") == [(ANOTHER,)]
 
 
 def test_other_processes_count_too(api, db):
@@ -272,6 +307,21 @@ def test_a_registration_that_has_to_wait_names_it_and_leaves_nothing_behind(asks
 
     assert refusal == {"registration": "too many; try again in 1 seconds"}
     assert sqlite(db, "SELECT count(*) FROM users") == [(1,)]
+
+
+# Changing an account
+
+
+def test_who_tries_names_without_end_has_to_wait(api, db):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    sqlite(db, "INSERT INTO attempts SELECT 'changes of user ' || id, 59, 0, 0 FROM users WHERE username = 'ann'")
+    sqlite(db, "UPDATE attempts SET counted_at_ms = unixepoch() * 1000 WHERE counted_at_ms = 0")
+    probe = {"user": {"email": "bob@example.org"}}
+
+    assert ann.refusal(409, "PUT", "/user", probe) == {"email": "has already been taken"}
+    assert ann.refusal(429, "PUT", "/user", probe) == {"user": "too many; try again in 1 seconds"}
+    assert ann.changes(bio="Rows at dawn")["bio"] == "Rows at dawn"
+    assert bob.changes(email="bob@example.com")["email"] == "bob@example.com"
 
 
 # Writing

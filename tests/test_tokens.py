@@ -281,3 +281,19 @@ def test_who_only_reads_is_answered_also_while_the_use_cannot_be_written(api, db
         assert ann.me()["username"] == "ann"
 
     assert last_use(db) == before
+
+
+def test_a_token_counts_in_its_header_alone(api):
+    token = api.someone("ann").token
+
+    assert api.refusal(401, "GET", f"/user?token={token}") == {"token": "is missing"}
+    assert api.call("GET", "/user", headers={"Cookie": f"token={token}"}, status=401).json["errors"] == {
+        "token": ["is missing"]
+    }
+
+
+def test_no_answer_sets_a_cookie(api):
+    user = {"username": "ann", "email": "ann@example.org", "password": PASSWORD}
+
+    for answer in (api.post("/users", {"user": user}), api.post("/users/login", {"user": user}), api.get("/tags")):
+        assert "Set-Cookie" not in answer.headers

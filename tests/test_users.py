@@ -1,11 +1,16 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from webtest import TestApp
 
-from tests.conftest import PASSWORD, sqlite
+import app
+from config import Config
+from db import Database
+from db.lock import WriteLock
+from tests.conftest import HOME, PASSWORD, Api, sqlite
 
 TODAYS_PARAMETERS = "$argon2id$v=19$m=19456,t=2,p=1$"
 OLDER = PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1)
@@ -193,6 +198,15 @@ def test_who_has_to_wait_costs_no_hash(api, argon2):
     argon2.calls.clear()
 
     api.call("POST", "/users/login", credentials(), status=429)
+
+    assert argon2.calls == []
+
+
+def test_an_attempt_that_cannot_be_counted_costs_no_hash_either(db, argon2):
+    with closing(Database(db.path, HOME / "sql", wait_s=0.05)) as locked, WriteLock(db.path):
+        api = Api(TestApp(app.make_app(Config(), locked)))
+
+        assert api.refusal(503, "POST", "/users/login", credentials()) == {"database": "is not available; try again"}
 
     assert argon2.calls == []
 

@@ -2,8 +2,9 @@
 --
 --   :me  INTEGER  the caller's user id
 --
--- Returns the password's hash; no row when the account is gone.
+-- Returns the folded email and the password's hash; no row when the account is gone.
 
-SELECT password_hash
+SELECT email_key,
+       password_hash
   FROM users
  WHERE id = :me;
