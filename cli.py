@@ -89,7 +89,7 @@ def _pending(config: Config, to: int | None = None) -> list[Migration]:
 @click.option("--host", help="The address to listen on.  [ROWBOAT_HOST; 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [ROWBOAT_PORT; 8080]")
 @click.option("--workers", type=click.IntRange(0, 64), help="Processes that answer.  [ROWBOAT_WORKERS; one a core]")
-@click.option("--threads", type=click.IntRange(1, 64), help="Threads of each.  [ROWBOAT_THREADS; 4]")
+@click.option("--threads", type=click.IntRange(1, 64), help="Threads of each.  [ROWBOAT_THREADS; 5]")
 def serve(**flags: Any) -> None:
     """Serve the API; pending schema scripts are applied first."""
     _config(**flags)

@@ -98,7 +98,7 @@ class Config:
         "Whether each worker keeps to a core of its own, where the system can do that (Linux): on or off.",
     )
     threads: int = _setting(
-        4, _whole(1, 64), "Threads of each worker. As many writes can share a commit; reading is fastest with few."
+        5, _whole(1, 64), "Threads of each worker. As many writes can share a commit; reading is fastest with few."
     )
     synchronous: str = _setting(
         "FULL",

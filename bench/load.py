@@ -1,5 +1,6 @@
 """Load from wrk, and what comes of it."""
 
+import http.client
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,14 @@ def require_wrk() -> None:
     """Raise BenchError, which says how to get it, where there is no wrk."""
     if not shutil.which("wrk"):
         raise BenchError("wrk is missing; on Debian and Ubuntu: apt-get install wrk")
+
+
+def headers_of(server: Server, path: str) -> list[tuple[str, str]]:
+    """The headers of an answer, but for those that every answer of waitress's has."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=_TIMEOUT_SECONDS)) as connection:
+        connection.request("GET", path)
+        headers = connection.getresponse().getheaders()
+    return [each for each in headers if each[0] not in ("Content-Type", "Content-Length", "Date", "Server")]
 
 
 def start_wrk(

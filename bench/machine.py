@@ -77,6 +77,15 @@ def memory(pid: int) -> dict[str, float] | None:
     return {f"{line[0][:-1].lower()}_mb": int(line[1]) / 1024 for line in lines if line[0] in ("Rss:", "Pss:")}
 
 
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process's children have used so far; 0 without /proc."""
+    try:
+        stats = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split() for child in children(pid)]
+    except OSError:
+        return 0
+    return sum(int(ticks) for stat in stats for ticks in stat[11:13]) / os.sysconf("SC_CLK_TCK")
+
+
 def children(pid: int) -> list[int]:
     """The process ids of a process's children; none without /proc."""
     try:

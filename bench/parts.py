@@ -1,5 +1,6 @@
 """The parts of the benchmark: each starts servers, measures in interleaved repetitions, and fills the results."""
 
+import json
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -61,6 +62,22 @@ class Bench:
                             mode = REPEATED if route == "tags" else NEVER_SEEN
                             self._read("flatness", data, server, route, mode, turn)
 
+    def headers(self, data: Dataset) -> None:
+        """How much of the way to the ceiling are the headers that each answer of Rowboat's has."""
+        route = "articles"
+        with ExitStack() as stack:
+            rowboat = stack.enter_context(serving("rowboat", data.copy("headers")))
+            answers = data.folder / "answers"
+            checks.save_answers(rowboat, _all_reads(data), answers)
+            more = json.dumps(load.headers_of(rowboat, data.workload.repeated[route].path))
+            ceilings = [
+                (part, stack.enter_context(serving("ceiling", answers, extra={"BENCH_HEADERS": headers})))
+                for part, headers in (("headers", "[]"), ("headers, the same", more))
+            ]
+            for turn in self._turns("headers"):
+                for part, server in [("headers", rowboat), *ceilings]:
+                    self._read(part, data, server, route, REPEATED, turn)
+
     def search(self, data: Dataset) -> None:
         """How long one client waits for the first page of a search."""
         with serving("rowboat", data.copy("search")) as server:
@@ -80,7 +97,10 @@ class Bench:
                 for route in _TYPICAL:
                     for mode in (REPEATED, NEVER_SEEN):
                         for count, server in servers:
+                            before = machine.cpu_seconds(server.process.pid)
                             self._read(f"{count} processes", data, server, route, mode, turn)
+                            used = (machine.cpu_seconds(server.process.pid) - before) / self.plan.seconds
+                            self.results.figures[f"cores that {count} processes get, {route}, {mode}"] = used
 
     def durable_writes(self, data: Dataset) -> None:
         """Comments of 16 clients against one connection that commits each; also with a slower fsync."""
@@ -105,6 +125,10 @@ class Bench:
             for turn in self._turns("readers beside writers"):
                 for route in _TYPICAL:
                     self._read("readers alone", data, server, route, NEVER_SEEN, turn)
+                    # For comparison: what as many more readers do to them.
+                    others = load.start_wrk(server, file_of(data.folder, route, NEVER_SEEN), seconds + 1)
+                    self._read("readers beside readers", data, server, route, NEVER_SEEN, turn)
+                    load.finish(others, seconds + 1)
                     # The writers begin before the readers, and end after them.
                     writers = load.start_wrk(server, comments, seconds + 1, skip=turn * 97)
                     self._read("readers beside writers", data, server, route, NEVER_SEEN, turn)

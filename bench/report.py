@@ -18,6 +18,18 @@ from bench.workload import DEEP, READS, SEARCH, WRITES
 _COLUMNS = ["rowboat", *PEERS, "ceiling", "sql"]
 
 
+# Measurements that tell why a goal is not met, and how each differs from the line before it.
+_OBSTACLES = {
+    "headers": "one process",
+    "headers, the same": "with as many headers as Rowboat's answers have",
+    "1 processes": "one process",
+    "2 processes": "two processes",
+    "readers alone": "16 readers",
+    "readers beside readers": "16 readers beside 16 more",
+    "readers beside writers": "16 readers beside 16 writers",
+}
+
+
 def save(plan: Plan, results: Results, goals: list[Goal], minutes: float, folder: Path) -> str:
     """Write report.md, results.json and plot.png; returns the report."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +62,8 @@ def _report(plan: Plan, results: Results, goals: list[Goal], about: dict[str, An
     yield "\n## p50 in ms by size\n"
     rows = [[route, *(_flat(results, size, route) for size in plan.sizes)] for route in [*READS, DEEP, *WRITES[:2]]]
     yield from _table(["", *(f"{size:,}" for size in plan.sizes)], rows)
+    yield "\n## What stands in the way\n"
+    yield from _table(["", "", "requests/s (p50 / p99 in ms)", "cores that the workers got"], list(_obstacles(results)))
     yield from _notes(results)
 
 
@@ -71,6 +85,19 @@ def _flat(results: Results, size: int, route: str) -> str:
     mode = REPEATED if route == "tags" else NEVER_SEEN
     p50 = results.median("flatness", size, "rowboat", route, mode, "p50_ms")
     return "" if p50 is None else f"{p50:.3g}"
+
+
+def _obstacles(results: Results) -> Iterator[list[str]]:
+    for key in results.samples:
+        if key.part in _OBSTACLES:
+            rps, p50, p99 = (
+                results.median(key.part, key.size, key.who, key.route, key.mode, what) or 0
+                for what in ("rps", "p50_ms", "p99_ms")
+            )
+            cores = results.figures.get(f"cores that {key.part} get, {key.route}, {key.mode}")
+            got = f"{cores:.2f}" if cores else ""
+            who = f"{LABELS[key.who]}, {_OBSTACLES[key.part]}"
+            yield [f"{key.route}, {key.mode}", who, f"{rps:,.0f} ({p50:.3g} / {p99:.3g})", got]
 
 
 def _notes(results: Results) -> Iterator[str]:

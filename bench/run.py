@@ -28,6 +28,7 @@ def run(plan: Plan) -> str:
         partial(bench.start_time, large),
         partial(bench.memory, large),
         partial(bench.search, large),
+        partial(bench.headers, small),
         *([partial(bench.flatness, small, large)] if small is not large else []),
         partial(bench.durable_writes, middle),
         partial(bench.readers_beside_writers, middle),
