@@ -52,11 +52,14 @@ class Dataset:
     copies: dict[str, Path] = field(default_factory=dict)
 
     def copy(self, name: str) -> Path:
-        """A copy to serve, without anything that an earlier run left behind."""
+        """A copy to serve, without anything that an earlier run left behind, and in the system's file cache."""
         path = self.folder / f"{name}.db"
         for leftover in self.folder.glob(f"{name}.db*"):
             leftover.unlink()
         shutil.copyfile(self.path, path)
+        with path.open("rb") as file:
+            while file.read(1024 * 1024):
+                pass
         return path
 
     def copy_once(self, name: str) -> Path:
