@@ -88,7 +88,7 @@ def _pending(config: Config, to: int | None = None) -> list[Migration]:
 @_database_option
 @click.option("--host", help="The address to listen on.  [ROWBOAT_HOST; 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [ROWBOAT_PORT; 8080]")
-@click.option("--workers", type=click.IntRange(0, 64), help="Processes that answer.  [ROWBOAT_WORKERS; one a core]")
+@click.option("--workers", type=click.IntRange(0, 64), help="Processes.  [ROWBOAT_WORKERS; one a core, at most 4]")
 @click.option("--threads", type=click.IntRange(1, 64), help="Threads of each.  [ROWBOAT_THREADS; 5]")
 def serve(**flags: Any) -> None:
     """Serve the API; pending schema scripts are applied first."""
@@ -242,10 +242,11 @@ def user_create(username: str, email: str, **flags: Any) -> None:
     from handlers import users  # like seed above: whoever goes without accounts deletes these commands
 
     config = _config(**flags)
+    _require_migrated(config)
     sent = {"username": username, "email": email, "password": terminal.ask_password()}
-    with closing(_open(config)) as database:
+    with closing(Database(config.database, SQL, config.synchronous)) as database:
         users.create(database, config, validated(users.NewUser, sent))
-    click.echo(f"{username} has an account")
+    click.echo(f"{username} has an account in {config.database}")
 
 
 @commands.command()

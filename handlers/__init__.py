@@ -23,10 +23,18 @@ _OPTIONS = {"auth", "body", "query", "config", "cache", "secret", "status", "ans
 
 
 def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]:
-    """Which of these SQL files a handler runs, in the order in which its code names them.
+    """Which of these SQL files a handler runs, itself or in functions of its module, in the order of the code's names.
 
-    Reads the constants of its code: a handler names its SQL files itself, and in full."""
-    constants = _texts(handler.__code__.co_consts)
+    Reads the constants of the code: whoever runs SQL files names them in full."""
+    functions = [handler]
+    for function in functions:  # grows: each adds those that it calls
+        called = map(function.__globals__.get, function.__code__.co_names)
+        functions += [
+            each
+            for each in called
+            if inspect.isfunction(each) and each.__module__ == handler.__module__ and each not in functions
+        ]
+    constants = (text for function in functions for text in _texts(function.__code__.co_consts))
     return list(dict.fromkeys(constant for constant in constants if constant in names))
 
 

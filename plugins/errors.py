@@ -82,7 +82,7 @@ def database_unavailable() -> Problem:
 
 # What a verdict of a SQL file, such as "comment: forbidden", is answered with.
 _VERDICTS = {"is invalid": 401, "forbidden": 403, "not found": 404, "has already been taken": 409}
-_TOO_MANY = re.compile(r"too many; try again in (\d+) seconds")
+_TOO_MANY = re.compile(r"too many; try again in (\d+) s")
 
 # What a constraint of the schema means to the client who ran into it. SQLite names a CHECK by its name and
 # a UNIQUE by its columns. The models refuse such values before the database does; this is what answers

@@ -22,6 +22,8 @@ DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").
 
 
 def _shown(field: dataclasses.Field[object]) -> str:
+    if field.default == "":
+        return "–"
     if isinstance(field.default, bool):
         return "`on`" if field.default else "`off`"
     return f"`{' '.join(field.default) if isinstance(field.default, tuple) else field.default}`"

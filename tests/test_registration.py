@@ -101,7 +101,7 @@ def test_whoever_has_a_token_cannot_guess_the_password_with_it(asks):
         ann.refusal(422, "PUT", "/user", guess)
 
     right = {"user": {"password": "battery staple", "currentPassword": PASSWORD}}
-    assert ann.refusal(429, "PUT", "/user", right) == {"login": "too many; try again in 1 seconds"}
+    assert ann.refusal(429, "PUT", "/user", right) == {"login": "too many; try again in 1 s"}
 
 
 def test_logins_of_others_do_not_count_as_guesses_at_the_own_password(asks):
@@ -118,15 +118,18 @@ def test_logins_of_others_do_not_count_as_guesses_at_the_own_password(asks):
 def test_those_who_run_the_server_open_accounts_also_where_registration_is_closed(fork):
     create = ("user", "create", "ann", "ann@example.org")
 
-    said = fork.says(*create, typed=f"{PASSWORD}\n", ROWBOAT_REGISTRATION="closed")
+    fork.says("migrate")
 
-    assert said[-1] == "ann has an account"
+    said = fork.says(*create, typed=f"{PASSWORD}\r\n", ROWBOAT_REGISTRATION="closed")
+
+    assert said == [f"ann has an account in {fork.database}"]
     with closing(Database(fork.database, HOME / "sql")) as database:
         ann = Api(TestApp(app.make_app(Config(registration="closed"), database))).logs_in("ann@example.org")
         assert ann.me()["username"] == "ann"
 
 
 def test_an_account_that_cannot_be_opened_is_one_line(fork):
+    fork.says("migrate")
     fork.says("user", "create", "ann", "ann@example.org", typed=f"{PASSWORD}\n")
 
     for arguments, typed, expected in (
@@ -136,3 +139,10 @@ def test_an_account_that_cannot_be_opened_is_one_line(fork):
         (("eve", "eve@example.org"), "", "password: can't be blank"),
     ):
         assert fork.error("user", "create", *arguments, typed=typed) == expected
+
+
+def test_no_account_is_opened_in_a_database_that_no_server_made(fork):
+    told = fork.error("user", "create", "ann", "ann@example.org", typed=f"{PASSWORD}\n")
+
+    assert told.endswith("run the command migrate first")
+    assert not fork.database.exists()

@@ -80,7 +80,7 @@ def test_the_refusal_names_what_was_tried(api):
         logs_in(api)
 
     credentials = {"user": {"email": "ann@example.org", "password": WRONG}}
-    assert api.refusal(429, "POST", "/users/login", credentials) == {"login": "too many; try again in 1 seconds"}
+    assert api.refusal(429, "POST", "/users/login", credentials) == {"login": "too many; try again in 1 s"}
 
 
 def test_who_is_refused_waits_no_longer_for_having_asked(api, db):
@@ -305,7 +305,7 @@ def test_a_registration_that_has_to_wait_names_it_and_leaves_nothing_behind(asks
 
     refusal = asks().refusal(429, "POST", "/users", {"user": user})
 
-    assert refusal == {"registration": "too many; try again in 1 seconds"}
+    assert refusal == {"registration": "too many; try again in 1 s"}
     assert sqlite(db, "SELECT count(*) FROM users") == [(1,)]
 
 
@@ -319,7 +319,7 @@ def test_who_tries_names_without_end_has_to_wait(api, db):
     probe = {"user": {"email": "bob@example.org"}}
 
     assert ann.refusal(409, "PUT", "/user", probe) == {"email": "has already been taken"}
-    assert ann.refusal(429, "PUT", "/user", probe) == {"user": "too many; try again in 1 seconds"}
+    assert ann.refusal(429, "PUT", "/user", probe) == {"user": "too many; try again in 1 s"}
     assert ann.changes(bio="Rows at dawn")["bio"] == "Rows at dawn"
     assert bob.changes(email="bob@example.com")["email"] == "bob@example.com"
 
@@ -344,7 +344,7 @@ def test_beyond_a_generous_number_in_an_hour_a_writer_has_to_wait(asks, db, what
     }[what]
 
     assert {tries(ann, "POST", path, body) for _ in range(30)} == {(201, 0)}
-    assert ann.refusal(429, "POST", path, body) == {what: "too many; try again in 1 seconds"}
+    assert ann.refusal(429, "POST", path, body) == {what: "too many; try again in 1 s"}
     assert tries(bob, "POST", path, body) == (201, 0)
     later(db, 3600)
     assert {tries(ann, "POST", path, body) for _ in range(30)} == {(201, 0)}

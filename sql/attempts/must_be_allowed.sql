@@ -6,7 +6,7 @@
 --
 -- Returns one verdict, which says for how many seconds to wait; NULL when nobody has to.
 
-SELECT :what || ': too many; try again in ' || ((max(waits_until_ms) - :now_ms + 999) / 1000) || ' seconds' AS verdict
+SELECT :what || ': too many; try again in ' || ((max(waits_until_ms) - :now_ms + 999) / 1000) || ' s' AS verdict
   FROM attempts
  WHERE subject IN (SELECT value ->> 'subject' FROM json_each(:limits))
    AND waits_until_ms > :now_ms
