@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 
 from bench import machine, parts
@@ -54,10 +55,13 @@ def main() -> None:
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_const", const=QUICK, dest="plan", help="under five minutes")
     extent.add_argument("--smoke", action="store_const", const=SMOKE, dest="plan", help="only whether it works")
+    parser.add_argument("--repetitions", type=int, help="of each measurement; fewer take less time")
     # However it ends, the servers are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     try:
-        print(run(parser.parse_args().plan or FULL))
+        arguments = parser.parse_args()
+        plan = arguments.plan or FULL
+        print(run(replace(plan, repetitions=arguments.repetitions or plan.repetitions)))
     except BenchError as error:
         sys.exit(f"bench: {error}")
     except KeyboardInterrupt:
