@@ -56,7 +56,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
         AnswersPlugin(),
         AuthenticationPlugin(database),
         QueryPlugin(),
-        BodyPlugin(),
+        BodyPlugin(config),
         DatabasePlugin(database, config),
     ):
         app.install(plugin)

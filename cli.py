@@ -245,7 +245,7 @@ def user_create(username: str, email: str, **flags: Any) -> None:
     _require_migrated(config)
     sent = {"username": username, "email": email, "password": terminal.ask_password()}
     with closing(Database(config.database, SQL, config.synchronous)) as database:
-        users.create(database, config, validated(users.NewUser, sent))
+        users.create(database, validated(users.NewUser, sent, config))
     click.echo(f"{username} has an account in {config.database}")
 
 

@@ -35,7 +35,8 @@ def _host(value: str) -> str:
 
 def _address(value: str) -> str:
     try:
-        return str(ipaddress.ip_address(value)) if value else ""
+        address = ipaddress.ip_address(value) if value else ""
+        return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         raise ValueError("an IP address, such as 127.0.0.1, or empty") from None
 
@@ -132,7 +133,7 @@ class Config:
     )
     posts_per_hour: int = _setting(
         600,
-        _whole(1, 1_000_000_000),
+        _whole(4, 1_000_000_000),
         "Articles, and as many comments, that a user may write in an hour before having to wait.",
     )
     study: str = _setting(

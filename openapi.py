@@ -156,6 +156,8 @@ def _statuses(method: str, path: str, options: dict[str, Any]) -> set[int]:
 def _answer(status: int, options: dict[str, Any], schemas: _Schemas) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     model = Errors if status >= 400 else None if status == 304 else options.get("answers")
+    if status in (429, 503):
+        answer["headers"] = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
     if model:
         answer["content"] = {"application/json": {"schema": schemas.given(model)}}
     return answer

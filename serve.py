@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +18,7 @@ from config import Config, usable_cores
 _APP = Path(__file__).with_name("app.py")
 
 _BLIND = (
-    "guesses at passwords are counted by account alone, not by client address; "
+    "guesses at passwords that come from this machine are counted by account alone, not by client address; "
     "behind a proxy, set ROWBOAT_TRUSTED_PROXY to its address"
 )
 
@@ -28,6 +29,8 @@ _SECONDS_BETWEEN_STARTS = 1
 def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
     """So many sockets on the address, each for a worker to listen on; port 0 takes a free one. Raises OSError.
 
+    The first one listens from now on: another server cannot take the address, and early clients wait.
+
     Linux spreads new connections evenly over those that listen. With one socket for all, whoever is awake first
     may take every connection of a proxy, and keep them (16 of 16 were seen). Elsewhere it is one for all."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -37,7 +40,13 @@ def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sockets:  # else an address that is in use would not be refused
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.bind(sockets[0].getsockname() if sockets else address)
+        try:
+            bound.bind(sockets[0].getsockname() if sockets else address)
+        except OSError:
+            bound.close()
+            raise
+        if not sockets:
+            bound.listen(1024)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sockets.append(bound)
     return sockets if len(sockets) == count else sockets * count
@@ -57,6 +66,7 @@ class Parent:
     def __init__(self, sockets: list[socket.socket], pin: bool, notice: str = "") -> None:
         self._sockets = sockets
         self._workers: dict[int, int] = {}  # the place of each, from 0, by process id
+        self._started: dict[int, float] = {}  # when the worker at each place was started
         self._cores = usable_cores() if pin and hasattr(os, "sched_setaffinity") else []
         self._notice = notice
         self._stopping = False
@@ -83,7 +93,8 @@ class Parent:
             if not self._stopping:
                 code = os.waitstatus_to_exitcode(ended)
                 print(f"rowboat: worker {pid} ended with {code}; another takes its place", file=sys.stderr, flush=True)
-                time.sleep(_SECONDS_BETWEEN_STARTS)
+                # At once, for the clients on its socket wait; but not over and over.
+                time.sleep(max(0, self._started[place] + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             if not self._stopping:
                 os.close(self._start(place))
         return 0
@@ -99,12 +110,16 @@ class Parent:
             # One core each: handing the interpreter's lock between cores costs more than half of the speed.
             os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
         self._workers[process.pid] = place
+        self._started[place] = time.monotonic()
+        if self._stopping:  # it began between the signal and the line above
+            process.terminate()
         return ready
 
     def _stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
         self._stopping = True
         for pid in self._workers:
-            os.kill(pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def _wait_for(pipe: int) -> bool:
@@ -122,8 +137,8 @@ def main() -> int:
         problem = f"cannot listen on {config.host}:{config.port}: {error.strerror}"
         print(f"rowboat: {problem}; choose another with --host or --port", file=sys.stderr)
         return 2
-    # All requests come from this machine, and for whom nobody is trusted to say.
-    is_blind = not config.trusted_proxy and ipaddress.ip_address(sockets[0].getsockname()[0]).is_loopback
+    address = ipaddress.ip_address(sockets[0].getsockname()[0])
+    is_blind = not config.trusted_proxy and (address.is_loopback or address.is_unspecified)
     return Parent(sockets, config.pin, _BLIND if is_blind else "").run()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from db import StartupError
 from db.migrations import Report
 
 
@@ -15,7 +16,11 @@ def ask_password() -> str:
     if sys.stdin.isatty():
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return typed
-    return sys.stdin.readline().rstrip("\r\n")
+    line = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise StartupError("the password on standard input is not UTF-8") from None
 
 
 def _say(text: str) -> None:

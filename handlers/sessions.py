@@ -33,7 +33,14 @@ def list_sessions(db: Database, me: int) -> str:
 
 def delete(db: Database, me: int, id: str) -> None:
     """End a session of the caller's."""
-    db.write("sessions/must_be_mine", "sessions/delete", me=me, id=parse_id(id))
+    db.write(
+        "sessions/must_be_open",
+        "sessions/must_be_mine",
+        "sessions/delete",
+        me=me,
+        id=parse_id(id),
+        token_hash=hash_token(sent_token()),
+    )
 
 
 def delete_current(db: Database, me: int) -> None:
@@ -43,7 +50,7 @@ def delete_current(db: Database, me: int) -> None:
 
 def delete_others(db: Database, me: int) -> None:
     """End every session of the caller's but the one whose token was sent."""
-    db.write("sessions/delete_others", me=me, token_hash=hash_token(sent_token()))
+    db.write("sessions/must_be_open", "sessions/delete_others", me=me, token_hash=hash_token(sent_token()))
 
 
 ROUTES = [

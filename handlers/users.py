@@ -5,11 +5,11 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from bottle import HTTPError, request
-from pydantic import AfterValidator, BaseModel, Field, field_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
 import throttle
 from config import Config
-from db import Database
+from db import Database, Refused
 from db.clock import ago, now
 from handlers.fields import Model, Text, fold, optional, wrong
 from passwords import hash_password, is_common, needs_rehash, verify_password
@@ -32,13 +32,21 @@ def _email(value: str) -> str:
     return value
 
 
+def _password(value: str, info: ValidationInfo) -> str:
+    if info.context and not info.context.realworld_compat and is_common(value):
+        raise wrong("is one of the most common ones")
+    return value
+
+
 Username = Annotated[
     str, Text(64, trimmed=True), AfterValidator(_username), Field(json_schema_extra={"pattern": r"^[^/\\?#%]+$"})
 ]
 Email = Annotated[
     str, Text(254, trimmed=True), AfterValidator(_email), Field(json_schema_extra={"pattern": r"^[^@\s]+@[^@\s]+$"})
 ]
-Password = Annotated[str, Text(1024, least=8), Field(json_schema_extra={"format": "password"})]
+Password = Annotated[
+    str, Text(1024, least=8), AfterValidator(_password), Field(json_schema_extra={"format": "password"})
+]
 
 
 class NewUser(Model):
@@ -65,7 +73,9 @@ class UserChanges(Model):
     bio: Annotated[str, Text(5000, blank=True)] | None = optional()
     image: Annotated[str, Text(65536, blank=True)] | None = optional()
 
-    currentPassword: Annotated[str, Text(None), Field(json_schema_extra={"format": "password"})] = optional()
+    currentPassword: Annotated[str, Text(None, blank=True), Field(json_schema_extra={"format": "password"})] | None = (
+        optional()
+    )
 
     @field_validator("bio", "image")
     @classmethod
@@ -100,7 +110,6 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     """Open an account, and a session in it."""
     if config.registration == "closed":
         return errors.registration_closed()
-    _require_uncommon(config, user.password)
     email_key = fold(user.email)
     attempt = throttle.registration(email_key, throttle.client_address(config))
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
@@ -116,9 +125,8 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     )
 
 
-def create(db: Database, config: Config, user: NewUser) -> None:
+def create(db: Database, user: NewUser) -> None:
     """Open an account without a session, as the command line does, also where registration is closed."""
-    _require_uncommon(config, user.password)
     db.write("users/must_be_free", "users/create", **_new_account(user), now=now())
 
 
@@ -152,18 +160,19 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
     password_hash = account["password_hash"]
     if not verify_password(password_hash, user.password):
         return errors.credentials_invalid()
-    answer = db.write(
-        "sessions/create",
-        "attempts/forgive",
-        "addresses/note",
-        "users/render",
-        email_key=email_key,
-        password_hash=password_hash,
-        **attempt,
-        **_new_session(config, new_token()),
-    )
-    if answer is None:
-        # The hash was replaced since the password was verified: what counts is the new one.
+    try:
+        answer: str = db.write(
+            "sessions/create",
+            "sessions/must_be_open",
+            "attempts/forgive",
+            "addresses/note",
+            "users/render",
+            email_key=email_key,
+            password_hash=password_hash,
+            **attempt,
+            **_new_session(config, new_token()),
+        )
+    except Refused:  # the hash was replaced since the password was verified: what counts is the new one
         return login(db, config, user)
     if needs_rehash(password_hash):
         new_hash = hash_password(user.password)
@@ -210,7 +219,6 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     if changes.keys() & {"username", "email", "password"}:
         db.write("attempts/must_be_allowed", "attempts/count", **throttle.account_changes(me))
     if not config.realworld_compat and changes.keys() & {"email", "password"}:
-        _require_uncommon(config, changes.get("password", ""))
         _require_own_password(db, me, changes, current_password)
     files = ["sessions/must_be_open", "users/must_be_free", "users/update"]
     if "password" in changes:
@@ -231,17 +239,12 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     )
 
 
-def _require_uncommon(config: Config, password: str) -> None:
-    if not config.realworld_compat and is_common(password):
-        raise errors.invalid({"password": "is one of the most common ones"})
-
-
 def _require_own_password(db: Database, me: int, changes: dict[str, Any], password: str | None) -> None:
     """Counted like a login: whoever got hold of a token shall not guess the password with it."""
     account = db.row("users/find_own_credentials", me=me) or _NOBODY
     if "password" not in changes and fold(changes["email"]) == account["email_key"]:
         return  # clients send all of a form, also what did not change
-    if password is None:
+    if not password:
         raise errors.invalid({"currentPassword": "can't be blank"})
     attempt = throttle.own_password(me)
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)

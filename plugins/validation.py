@@ -8,6 +8,7 @@ import pydantic_core
 from bottle import Route, request
 from pydantic import BaseModel, ValidationError
 
+from config import Config
 from plugins import errors
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -66,10 +67,15 @@ class QueryPlugin:
 
 
 class BodyPlugin:
-    """Passes a part of the JSON body to routes with the option body=(key, Model), as the argument `key`."""
+    """Passes a part of the JSON body to routes with the option body=(key, Model), as the argument `key`.
+
+    Validators of the model find the settings in `info.context`."""
 
     name = "body"
     api = 2
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
 
     def apply(self, callback: Callable[..., Any], route: Route) -> Callable[..., Any]:
         """Surround the routes that name the option."""
@@ -81,7 +87,7 @@ class BodyPlugin:
             sent = _json_object(_body()).get(key)
             if not isinstance(sent, dict):
                 raise errors.invalid({key: "can't be blank"})
-            value = validated(model, sent)
+            value = validated(model, sent, self._config)
             if not value.model_fields_set:
                 raise errors.invalid({key: "can't be blank"})
             return callback(**{key: value}, **arguments)
@@ -131,10 +137,10 @@ def _deeper_than(depth: int, value: Any) -> bool:
     return bool(level)
 
 
-def validated(model: type[AnyModel], sent: dict[str, Any]) -> AnyModel:
+def validated(model: type[AnyModel], sent: dict[str, Any], config: Config | None = None) -> AnyModel:
     """What was sent, as the model. Raises the 422 that names every wrong field."""
     try:
-        return model.model_validate(sent)
+        return model.model_validate(sent, context=config)
     except ValidationError as invalid:
         messages: dict[str, str] = {}
         for error in invalid.errors(include_url=False):

@@ -39,7 +39,7 @@ class Fork(Scripts):
     def start(self, *arguments: str, terminal: int = -1, typed: str = "", **settings: str) -> "subprocess.Popen[str]":
         """Start a command. With `terminal`, that descriptor is its stderr; `typed` waits on its standard input."""
         reading, writing = os.pipe()
-        os.write(writing, typed.encode())
+        os.write(writing, typed.encode(errors="surrogateescape"))
         os.close(writing)
         # Whoever runs the tests in the background has Ctrl-C switched off, and children inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

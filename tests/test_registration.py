@@ -45,6 +45,12 @@ def test_where_it_matters_the_most_common_passwords_are_refused(asks, password):
     assert refusal == {"password": "is one of the most common ones"}
 
 
+def test_a_common_password_is_named_with_all_else_that_is_wrong(asks):
+    wrong = {"username": "", "email": "nowhere", "password": "password1"}
+
+    assert set(asks(**STRICT).refusal(422, "POST", "/users", {"user": wrong})) == {"username", "email", "password"}
+
+
 def test_a_password_that_only_begins_like_a_common_one_is_taken(asks):
     assert asks(**STRICT).someone("ann", password="password1 and then some").me()["username"] == "ann"
 
@@ -91,7 +97,8 @@ def test_everything_else_of_an_account_changes_without_it(asks):
 def test_public_clients_need_no_present_password_and_one_is_ignored(asks):
     ann = asks().someone("ann")
 
-    assert ann.changes(email="bob@example.org", currentPassword="wrong horse")["email"] == "bob@example.org"
+    for number, ignored in enumerate(("wrong horse", "", None)):
+        assert ann.changes(email=f"{number}@example.org", currentPassword=ignored)["email"] == f"{number}@example.org"
 
 
 def test_whoever_has_a_token_cannot_guess_the_password_with_it(asks):
@@ -139,6 +146,14 @@ def test_an_account_that_cannot_be_opened_is_one_line(fork):
         (("eve", "eve@example.org"), "", "password: can't be blank"),
     ):
         assert fork.error("user", "create", *arguments, typed=typed) == expected
+
+
+def test_a_password_that_is_no_text_is_one_line(fork):
+    fork.says("migrate")
+
+    told = fork.error("user", "create", "ann", "ann@example.org", typed="\udcff\n")
+
+    assert told == "the password on standard input is not UTF-8"
 
 
 def test_no_account_is_opened_in_a_database_that_no_server_made(fork):

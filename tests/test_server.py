@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+import serve
 from tests.conftest import HOME, JSON, PASSWORD
 
 MIB = 1024 * 1024
@@ -366,6 +367,17 @@ def test_a_second_server_on_the_same_port_is_refused(tmp_path):
 
     assert second.returncode == 2
     assert "Address already in use" in second.stderr.decode()
+
+
+def test_an_address_is_taken_before_any_worker_listens():
+    first = serve.bind("127.0.0.1", 0, 2)
+    port = first[0].getsockname()[1]
+
+    with pytest.raises(OSError, match="in use"):
+        serve.bind("127.0.0.1", port, 2)
+
+    for each in first:
+        each.close()
 
 
 @needs_proc

@@ -30,7 +30,7 @@ REFUSED = [
     ("ROWBOAT_TRUSTED_PROXY", "proxy.example.org", "an IP address, such as 127.0.0.1, or empty"),
     ("ROWBOAT_REGISTRATION", "on", "one of open, closed"),
     ("ROWBOAT_REALWORLD_COMPAT", "yes", "one of on, off"),
-    ("ROWBOAT_POSTS_PER_HOUR", "0", "a whole number from 1 to 1000000000"),
+    ("ROWBOAT_POSTS_PER_HOUR", "3", "a whole number from 4 to 1000000000"),
     ("ROWBOAT_STUDY", "everyone", "one of local, on, off"),
     ("ROWBOAT_CORS_ORIGINS", "example.org", "* or origins such as https://example.org, separated by blanks"),
     ("ROWBOAT_CORS_ORIGINS", "https://example.org/", "* or origins such as https://example.org, separated by blanks"),

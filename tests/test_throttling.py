@@ -13,6 +13,8 @@ from db import Database
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 from tests.described import require_described
 
+pytestmark = pytest.mark.usefixtures("cheap_hashes")
+
 WRONG = "wrong horse"
 
 # Addresses that stand for no machine (RFC 5737).
@@ -167,7 +169,7 @@ def test_an_address_becomes_known_by_logging_in_from_it_and_for_that_account_alo
     assert logs_in(on_the_road, PASSWORD, "bob") == (429, 1)
 
 
-def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks, cheap_hashes):
+def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks):
     stranger = asks(STRANGER)
 
     answers = [logs_in(stranger, name=f"user{number}")[0] for number in range(101)]
@@ -176,7 +178,7 @@ def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks, cheap_hashe
     assert logs_in(asks(ANOTHER), name="user1") == (401, 0)
 
 
-def test_good_logins_do_not_count_for_an_address(asks, cheap_hashes):
+def test_good_logins_do_not_count_for_an_address(asks):
     office = asks(HOUSE)
     asks(STRANGER).someone("ann")
     asks(STRANGER).someone("bob")
@@ -205,14 +207,14 @@ def test_an_ipv4_address_is_the_same_in_the_form_of_ipv6(asks):
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""])
-def test_where_all_requests_come_from_this_machine_the_account_alone_counts(asks, db, cheap_hashes, peer):
+def test_where_all_requests_come_from_this_machine_the_account_alone_counts(asks, db, peer):
     local = asks(peer)
 
     assert {logs_in(local, name=f"user{number}") for number in range(150)} == {(401, 0)}
     assert sqlite(db, "SELECT count(*) FROM attempts WHERE subject LIKE '%from%'") == [(0,)]
 
 
-def test_behind_a_trusted_proxy_each_client_address_counts(asks, cheap_hashes):
+def test_behind_a_trusted_proxy_each_client_address_counts(asks):
     stranger, other = asks("127.0.0.1", trusted_proxy="127.0.0.1"), asks("127.0.0.1", trusted_proxy="127.0.0.1")
     stranger.headers |= {"X-Forwarded-For": STRANGER}
     other.headers |= {"X-Forwarded-For": ANOTHER}
@@ -234,7 +236,7 @@ def test_behind_a_trusted_proxy_each_client_address_counts(asks, cheap_hashes):
         ("", None),
     ],
 )
-def test_a_trusted_proxy_names_the_client_last(asks, db, cheap_hashes, sent, noted):
+def test_a_trusted_proxy_names_the_client_last(asks, db, sent, noted):
     behind = asks("127.0.0.1", trusted_proxy="127.0.0.1")
     behind.headers |= {"X-Forwarded-For": sent}
 
@@ -244,7 +246,7 @@ def test_a_trusted_proxy_names_the_client_last(asks, db, cheap_hashes, sent, not
 
 
 @pytest.mark.parametrize("trusted", ["", "198.51.100.7"])
-def test_nobody_else_may_name_another_address(asks, db, cheap_hashes, trusted):
+def test_nobody_else_may_name_another_address(asks, db, trusted):
     liar = asks(ANOTHER, trusted_proxy=trusted)
     liar.headers |= {"X-Forwarded-For": HOUSE}
 
@@ -279,13 +281,13 @@ def test_what_was_typed_into_the_field_of_the_email_is_not_kept(api, db):
 # Registering
 
 
-def test_two_hundred_may_register_from_one_address_in_ten_minutes(asks, cheap_hashes):
+def test_two_hundred_may_register_from_one_address_in_ten_minutes(asks):
     school = asks(HOUSE)
 
     assert {registers(school, number) for number in range(200)} == {(201, 0)}
 
 
-def test_beyond_that_an_address_has_to_wait_longer_each_time(asks, db, cheap_hashes):
+def test_beyond_that_an_address_has_to_wait_longer_each_time(asks, db):
     school = asks(HOUSE)
     registers(school, 1)
     sqlite(db, "UPDATE attempts SET level = 299 WHERE subject LIKE 'registration from %'")
@@ -298,7 +300,7 @@ def test_beyond_that_an_address_has_to_wait_longer_each_time(asks, db, cheap_has
     assert registers(school, 7) == (201, 0)
 
 
-def test_a_registration_that_has_to_wait_names_it_and_leaves_nothing_behind(asks, db, cheap_hashes):
+def test_a_registration_that_has_to_wait_names_it_and_leaves_nothing_behind(asks, db):
     for _ in range(100):
         registers(asks(), 1)
     user = {"username": "user2", "email": "user1@example.org", "password": PASSWORD}

@@ -221,6 +221,16 @@ def test_a_login_that_a_change_of_password_overtakes_opens_no_session(api, db, a
     assert sqlite(db, "SELECT count(*) FROM sessions") == [(1,)]
 
 
+def test_a_login_that_is_overtaken_leaves_nothing_behind(asks, db, argon2):
+    ann = asks("192.0.2.1").someone("ann")
+    argon2.meanwhile(lambda: ann.changes(password="battery staple"), during="verify")
+
+    assert asks("198.51.100.7").refusal(401, "POST", "/users/login", credentials()) == {"credentials": "invalid"}
+
+    assert sqlite(db, "SELECT address FROM login_addresses") == [("192.0.2.1",)]
+    assert sqlite(db, "SELECT level FROM attempts WHERE subject LIKE 'login from%'")[0][0] > 1.9
+
+
 def test_a_session_opens_only_for_the_hash_that_was_verified(api, db):
     api.someone("ann")
     session = {
