@@ -128,7 +128,8 @@ class Bench:
                     # For comparison: what as many more readers do to them.
                     others = load.start_wrk(server, file_of(data.folder, route, NEVER_SEEN), seconds + 1)
                     self._read("readers beside readers", data, server, route, NEVER_SEEN, turn)
-                    load.finish(others, seconds + 1)
+                    key = Key("more readers", data.size, "rowboat", route, NEVER_SEEN)
+                    self._measure(key, lambda: load.finish(others, seconds + 1))  # noqa: B023 (called at once)
                     # The writers begin before the readers, and end after them.
                     writers = load.start_wrk(server, comments, seconds + 1, skip=turn * 97)
                     self._read("readers beside writers", data, server, route, NEVER_SEEN, turn)
