@@ -65,8 +65,7 @@ class Parent:
 
     def __init__(self, sockets: list[socket.socket], pin: bool, notice: str = "") -> None:
         self._sockets = sockets
-        self._workers: dict[int, int] = {}  # the place of each, from 0, by process id
-        self._started: dict[int, float] = {}  # when the worker at each place was started
+        self._workers: dict[int, tuple[int, float]] = {}  # by process id: the place of each, from 0, and its start
         self._cores = usable_cores() if pin and hasattr(os, "sched_setaffinity") else []
         self._notice = notice
         self._stopping = False
@@ -89,12 +88,12 @@ class Parent:
                 os.close(self._start(place))
         while self._workers:
             pid, ended = os.wait()
-            place = self._workers.pop(pid)
+            place, started = self._workers.pop(pid)
             if not self._stopping:
                 code = os.waitstatus_to_exitcode(ended)
                 print(f"rowboat: worker {pid} ended with {code}; another takes its place", file=sys.stderr, flush=True)
                 # At once, for the clients on its socket wait; but not over and over.
-                time.sleep(max(0, self._started[place] + _SECONDS_BETWEEN_STARTS - time.monotonic()))
+                time.sleep(max(0, started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             if not self._stopping:
                 os.close(self._start(place))
         return 0
@@ -109,8 +108,7 @@ class Parent:
         if self._cores:
             # One core each: handing the interpreter's lock between cores costs more than half of the speed.
             os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
-        self._workers[process.pid] = place
-        self._started[place] = time.monotonic()
+        self._workers[process.pid] = place, time.monotonic()
         if self._stopping:  # it began between the signal and the line above
             process.terminate()
         return ready

@@ -24,7 +24,6 @@ class Limit(NamedTuple):
 
 _LOGINS_OF_ACCOUNT = Limit(10, 600)
 _LOGINS_FROM_ADDRESS = Limit(100, 60)
-_GUESSES_OF_USER = Limit(10, 600)
 _CHANGES_OF_USER = Limit(60, 60)
 _REGISTRATIONS_OF_ACCOUNT = Limit(100, 60)
 _REGISTRATIONS_FROM_ADDRESS = Limit(300, 3)
@@ -67,12 +66,11 @@ def login(email_key: str, address: str | None, has_logged_in_from_there: bool) -
     From an address where the account's owner has logged in before, only what is tried there counts: the guesses of
     others do not keep the owner out."""
     account = f"login to {_unreadable(email_key)}"
-    limits = {account: _LOGINS_OF_ACCOUNT}
     from_address = address and f"login from {address}"
     if has_logged_in_from_there:
         account, from_address = f"{account} from {address}", None
-        limits = {account: _LOGINS_OF_ACCOUNT}
-    elif from_address:
+    limits = {account: _LOGINS_OF_ACCOUNT}
+    if from_address:
         limits[from_address] = _LOGINS_FROM_ADDRESS
     return _counted("login", limits) | {"account_subject": account, "address_subject": from_address}
 
@@ -88,7 +86,7 @@ def registration(email_key: str, address: str | None) -> dict[str, Any]:
 def own_password(me: int) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when a user proves to know the password."""
     account = f"password of user {me}"
-    return _counted("login", {account: _GUESSES_OF_USER}) | {"account_subject": account, "address_subject": None}
+    return _counted("login", {account: _LOGINS_OF_ACCOUNT}) | {"account_subject": account, "address_subject": None}
 
 
 def account_changes(me: int) -> dict[str, Any]:

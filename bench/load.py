@@ -7,6 +7,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
@@ -110,7 +111,7 @@ def start_wrk(
         "--",
         str(requests),
         str(skip),
-        *(["unseen"] * unseen),
+        *([str(time.monotonic_ns())] * unseen),
     ]
     return subprocess.Popen(
         command,

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from config import usable_cores
+
 _PACKAGES = [
     "bottle",
     "waitress",
@@ -21,13 +23,8 @@ _PACKAGES = [
 ]
 
 
-def cores() -> list[int]:
-    """The cores that this process may use; none where the system does not say (macOS)."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
 # Read once, before this process is pinned itself.
-ALL_CORES = cores()
+ALL_CORES = usable_cores()
 SERVER_CORE = set(ALL_CORES[:1])
 LOAD_CORE = set(ALL_CORES[1:2]) or SERVER_CORE
 
@@ -52,7 +49,7 @@ def description() -> dict[str, Any]:
     """What a reader needs to know to compare figures."""
     return {
         "processor": _processor(),
-        "cores": len(ALL_CORES) or os.cpu_count(),
+        "cores": len(ALL_CORES),
         "system": platform.platform(),
         "python": sys.version.split()[0],
         "sqlite": sqlite3.sqlite_version,

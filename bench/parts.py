@@ -119,22 +119,13 @@ class Bench:
     def readers_beside_writers(self, data: Dataset) -> None:
         """Readers alone, then while as many clients write."""
         path = data.copy("readers")
-        comments = file_of(data.folder, "comment", NEVER_SEEN)
-        seconds = self.plan.seconds
         with serving("rowboat", path, processes=2) as server:
             for turn in self._turns("readers beside writers"):
                 for route in _TYPICAL:
                     self._read("readers alone", data, server, route, NEVER_SEEN, turn)
                     # For comparison: what as many more readers do to them.
-                    others = load.start_wrk(server, file_of(data.folder, route, NEVER_SEEN), seconds + 1)
-                    self._read("readers beside readers", data, server, route, NEVER_SEEN, turn)
-                    key = Key("more readers", data.size, "rowboat", route, NEVER_SEEN)
-                    self._measure(key, lambda: load.finish(others, seconds + 1))  # noqa: B023 (called at once)
-                    # The writers begin before the readers, and end after them.
-                    writers = load.start_wrk(server, comments, seconds + 1, skip=turn * 97)
-                    self._read("readers beside writers", data, server, route, NEVER_SEEN, turn)
-                    key = Key("writers beside readers", data.size, "rowboat", "comment", route)
-                    self._measure(key, lambda: load.finish(writers, seconds + 1))  # noqa: B023 (called at once)
+                    for others in (route, "comment"):
+                        self._read_beside(others, data, server, route, turn)
 
     def memory(self, data: Dataset) -> None:
         """One process: idle, and after a time of all kinds of reads and of writes."""
@@ -186,6 +177,15 @@ class Bench:
 
         unseen = mode == NEVER_SEEN
         self._measure(key, lambda: load.wrk(server, requests, self.plan.seconds, skip=turn * 97, unseen=unseen))
+
+    def _read_beside(self, others: str, data: Dataset, server: Server, route: str, turn: int) -> None:
+        """Read while as many more clients send `others`: they begin before the readers, and end after them."""
+        who = "writers" if others == "comment" else "readers"
+        seconds = self.plan.seconds + 1
+        more = load.start_wrk(server, file_of(data.folder, others, NEVER_SEEN), seconds, skip=turn * 97)
+        self._read(f"readers beside {who}", data, server, route, NEVER_SEEN, turn)
+        key = Key(f"{who} beside readers of {route}", data.size, "rowboat", others, NEVER_SEEN)
+        self._measure(key, lambda: load.finish(more, seconds))
 
     def _write(self, part: str, data: Dataset, server: Server, route: str, turn: int) -> None:
         requests = file_of(data.folder, route, NEVER_SEEN)

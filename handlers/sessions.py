@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from db import Database
 from db.clock import ago
 from handlers.fields import parse_id
-from plugins.authentication import SESSION_LIFETIME, hash_token, sent_token
+from plugins.authentication import SESSION_LIFETIME, sent_token_hash
 
 
 class Session(BaseModel):
@@ -28,7 +28,7 @@ class SessionsAnswer(BaseModel):
 
 def list_sessions(db: Database, me: int) -> str:
     """Where the caller is logged in; the newest 1,000. The time of the last use is at most an hour old."""
-    return db.read("sessions/list", me=me, token_hash=hash_token(sent_token()), expired=ago(SESSION_LIFETIME))
+    return db.read("sessions/list", me=me, token_hash=sent_token_hash(), expired=ago(SESSION_LIFETIME))
 
 
 def delete(db: Database, me: int, id: str) -> None:
@@ -39,18 +39,18 @@ def delete(db: Database, me: int, id: str) -> None:
         "sessions/delete",
         me=me,
         id=parse_id(id),
-        token_hash=hash_token(sent_token()),
+        token_hash=sent_token_hash(),
     )
 
 
 def delete_current(db: Database, me: int) -> None:
     """Log out: end the session whose token was sent."""
-    db.write("sessions/delete_current", token_hash=hash_token(sent_token()))
+    db.write("sessions/delete_current", token_hash=sent_token_hash())
 
 
 def delete_others(db: Database, me: int) -> None:
     """End every session of the caller's but the one whose token was sent."""
-    db.write("sessions/must_be_open", "sessions/delete_others", me=me, token_hash=hash_token(sent_token()))
+    db.write("sessions/must_be_open", "sessions/delete_others", me=me, token_hash=sent_token_hash())
 
 
 ROUTES = [

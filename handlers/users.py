@@ -111,7 +111,8 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     if config.registration == "closed":
         return errors.registration_closed()
     email_key = fold(user.email)
-    attempt = throttle.registration(email_key, throttle.client_address(config))
+    address = throttle.client_address(config)
+    attempt = throttle.registration(email_key, address)
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
     token = new_token()
     return db.write(
@@ -121,7 +122,7 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
         "addresses/note",
         "users/render",
         **_new_account(user),
-        **_new_session(config, token),
+        **_new_session(token, address),
     )
 
 
@@ -170,7 +171,7 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
             email_key=email_key,
             password_hash=password_hash,
             **attempt,
-            **_new_session(config, new_token()),
+            **_new_session(new_token(), address),
         )
     except Refused:  # the hash was replaced since the password was verified: what counts is the new one
         return login(db, config, user)
@@ -180,13 +181,13 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
     return answer
 
 
-def _new_session(config: Config, token: str) -> dict[str, Any]:
+def _new_session(token: str, address: str | None) -> dict[str, Any]:
     named = "".join(filter(str.isprintable, request.environ.get("HTTP_USER_AGENT", "")))[:255]
     return {
         "token": token,
         "token_hash": hash_token(token),
         "user_agent": named or None,
-        "address": throttle.client_address(config),
+        "address": address,
         "now": now(),
     }
 

@@ -39,6 +39,11 @@ def sent_token() -> str:
     return token.strip() if scheme.lower() in ("token", "bearer") else ""
 
 
+def sent_token_hash() -> str:
+    """What the database knows of the token of the current request."""
+    return hash_token(sent_token())
+
+
 class AuthenticationPlugin:
     """Passes the caller's user id as `me` to routes with the option auth="required" or "optional".
 
@@ -61,12 +66,11 @@ class AuthenticationPlugin:
             anonymous = "HTTP_AUTHORIZATION" not in request.environ
             if anonymous and auth == "required":
                 raise errors.token_missing()
-            return callback(me=None if anonymous else self._user_of(sent_token()), **arguments)
+            return callback(me=None if anonymous else self._user_of(sent_token_hash()), **arguments)
 
         return authenticated
 
-    def _user_of(self, token: str) -> int:
-        token_hash = hash_token(token)
+    def _user_of(self, token_hash: str) -> int:
         session = self._database.row(
             "sessions/find", token_hash=token_hash, expired=ago(SESSION_LIFETIME), touch_before=ago(TOUCH_EVERY)
         )
