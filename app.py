@@ -23,7 +23,7 @@ from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_addres
 VERSION = "0.1.0"
 
 # The modules of handlers/ whose routes are served; a new one is added here.
-RESOURCES = ["users", "sessions", "profiles", "articles", "comments", "tags"]
+RESOURCES = ["users", "sessions", "resets", "leaving", "profiles", "articles", "comments", "tags", "admin"]
 
 # Where the API stands: its version, and the lasting alias of the newest one.
 PREFIXES = ["/api/v1", "/api"]

@@ -4,8 +4,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from db.script import read_script
 from db.statements import SQLFile, find
 from handlers import sql_behind
 from plugins.errors import Problem
-from plugins.validation import validated
 
 HOME = Path(__file__).resolve().parent
 SCHEMA = HOME / "schema"
@@ -31,6 +30,8 @@ SQL = HOME / "sql"
 
 def main(make_app: Callable[[Config, Database], Any], routes: Callable[[], Iterable[Any]]) -> None:
     """Run the command that the command line names. What goes wrong is one line on stderr and exit status 2."""
+    import cli_accounts  # noqa: F401 (adds its commands to those of this module)
+
     try:
         commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
     except (ConfigError, StartupError, Unavailable, Refused, Problem) as error:
@@ -46,13 +47,23 @@ def commands(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_database_option = click.option(
+database_option = click.option(
     "--database", type=click.Path(path_type=Path), help="The SQLite file.  [ROWBOAT_DATABASE; data/rowboat.db]"
 )
 
 
-def _config(**flags: Any) -> Config:
+def settings(**flags: Any) -> Config:
+    """The settings of the environment, with the flags of a command over them. Raises ConfigError."""
     return Config.from_environment(os.environ, **flags)
+
+
+@contextmanager
+def open_database(**flags: Any) -> Iterator[Database]:
+    """The database that the settings name, as it is. Raises StartupError where it is missing or not migrated."""
+    config = settings(**flags)
+    _require_migrated(config)
+    with closing(Database(config.database, SQL, config.synchronous)) as database:
+        yield database
 
 
 def _open(config: Config) -> Database:
@@ -85,14 +96,14 @@ def _pending(config: Config, to: int | None = None) -> list[Migration]:
 
 
 @commands.command()
-@_database_option
+@database_option
 @click.option("--host", help="The address to listen on.  [ROWBOAT_HOST; 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.  [ROWBOAT_PORT; 8080]")
 @click.option("--workers", type=click.IntRange(0, 64), help="Processes.  [ROWBOAT_WORKERS; one a core, at most 4]")
 @click.option("--threads", type=click.IntRange(1, 64), help="Threads of each.  [ROWBOAT_THREADS; 5]")
 def serve(**flags: Any) -> None:
     """Serve the API; pending schema scripts are applied first."""
-    _config(**flags)
+    settings(**flags)
     given = {PREFIX + name.upper(): str(value) for name, value in flags.items() if value is not None}
     # The parent shall not carry what the command line has loaded: another program takes over this process.
     os.execve(sys.executable, [sys.executable, str(HOME / "serve.py")], os.environ | given)
@@ -105,18 +116,31 @@ def serve(**flags: Any) -> None:
 @click.pass_context
 def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
-    config = _config()
-    with closing(socket.socket(fileno=listening)) as shared, closing(_open(config)) as database:
+    config = settings()
+    with (
+        closing(socket.socket(fileno=listening)) as shared,
+        closing(_open(config)) as database,
+        _mail(config, database),
+    ):
         answer_on.run(context.obj["make_app"](config, database), config, shared, tell_ready, alive)
 
 
+def _mail(config: Config, database: Database) -> AbstractContextManager[None]:
+    """What sends mails in the meantime, where a server for them is set up."""
+    if not config.smtp_url:
+        return nullcontext()
+    import mail  # not without need: it takes 3 MB of each worker
+
+    return mail.sending(config, database)
+
+
 @commands.command("migrate")
-@_database_option
+@database_option
 @click.option("--to", type=click.IntRange(0), metavar="N", help="Only up to script N.")
 @click.option("--dry-run", is_flag=True, help="Print the SQL that would run, and change nothing.")
 def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
     """Apply the schema scripts that are pending."""
-    config = _config(**flags)
+    config = settings(**flags)
     if dry_run:
         for migration in _pending(config, to):
             click.echo(f"-- {migration.up.name}\n{read_script(migration.up)}")
@@ -127,14 +151,14 @@ def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
 
 
 @commands.command("rollback")
-@_database_option
+@database_option
 @click.option("--steps", type=click.IntRange(1), metavar="K", help="Undo the newest K scripts; 1 without an option.")
 @click.option("--to", type=click.IntRange(0), metavar="N", help="Undo every script above N.")
 def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
     """Undo the newest schema scripts. Their down scripts say what is lost."""
     if steps and to is not None:
         raise click.UsageError("--steps and --to exclude each other")
-    config = _config(**flags)
+    config = settings(**flags)
     target = max(0, len(_ledger(config)) - (steps or 1)) if to is None else to
     with terminal.report() as report:
         if not rollback(config.database, SCHEMA, report, to=target, backup=config.migration_backup):
@@ -142,11 +166,11 @@ def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
 
 
 @commands.command()
-@_database_option
+@database_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def status(as_json: bool, **flags: Any) -> None:
     """Show each schema script: applied, pending, edited since it was applied, or missing."""
-    found = list(states(find_migrations(SCHEMA), _ledger(_config(**flags))))
+    found = list(states(find_migrations(SCHEMA), _ledger(settings(**flags))))
     if as_json:
         rows = [
             {"version": version, "name": name, "state": state}
@@ -199,10 +223,10 @@ def schema_dump() -> None:
 
 
 @schema_group.command("check")
-@_database_option
+@database_option
 def schema_check(**flags: Any) -> None:
     """Name each difference between a database and what the scripts build; exit status 1 when there is one."""
-    with closing(connect(_config(**flags).database, query_only=True)) as connection:
+    with closing(connect(settings(**flags).database, query_only=True)) as connection:
         found = list(schema.differences(connection, SCHEMA))
     for line in found:
         click.echo(line)
@@ -212,7 +236,7 @@ def schema_check(**flags: Any) -> None:
 
 
 @commands.command()
-@_database_option
+@database_option
 @click.option("--users", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--articles", type=click.IntRange(0, 1_000_000), default=500, show_default=True)
 @click.option("--add", is_flag=True, help="Add to a database that has users already.")
@@ -220,33 +244,12 @@ def seed(users: int, articles: int, add: bool, **flags: Any) -> None:
     """Write demo content: people, articles, comments, follows, favorites."""
     import seed as demo  # the one module here that knows articles: whoever goes without them deletes this command
 
-    with closing(_open(_config(**flags))) as database:
+    with closing(_open(settings(**flags))) as database:
         if database.row("users/newest") != {"id": None} and not add:
             raise StartupError(f"{database.path} has users already; --add adds to them")
         with terminal.progress("seeding", users + articles) as advance:
             names = demo.sow(database, users, articles, advance)
     click.echo(f"{users} users and {articles} articles; log in as {names[0]}@example.org with {demo.PASSWORD!r}")
-
-
-@commands.group("user")
-def user_group() -> None:
-    """Manage accounts."""
-
-
-@user_group.command("create")
-@click.argument("username")
-@click.argument("email")
-@_database_option
-def user_create(username: str, email: str, **flags: Any) -> None:
-    """Open an account, also where registration is closed. Asks for the password, or reads it from standard input."""
-    from handlers import users  # like seed above: whoever goes without accounts deletes these commands
-
-    config = _config(**flags)
-    _require_migrated(config)
-    sent = {"username": username, "email": email, "password": terminal.ask_password()}
-    with closing(Database(config.database, SQL, config.synchronous)) as database:
-        users.create(database, validated(users.NewUser, sent, config))
-    click.echo(f"{username} has an account in {config.database}")
 
 
 @commands.command()
@@ -263,12 +266,10 @@ def routes(context: click.Context) -> None:
 @click.argument("name")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; those left out are NULL.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-@_database_option
+@database_option
 def sql(name: str, params: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Run one reading file of sql/, such as articles/find, and print its rows."""
-    config = _config(**flags)
-    _require_migrated(config)
-    with closing(Database(config.database, SQL)) as database:
+    with open_database(**flags) as database:
         file = database.files.get(name)
         if file is None or file.writes:
             reading = [each.name for each in database.files.values() if not each.writes]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PREFIX = "ROWBOAT_"
 
@@ -71,8 +72,32 @@ def _origins(value: str) -> tuple[str, ...]:
     return origins
 
 
-def _setting(default: Any, parse: Callable[[str], Any], why: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "why": why})
+def _mail_server(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
+    except ValueError:  # of a port that is no number
+        usable = False
+    if value and not usable:
+        raise ValueError("smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty")
+    return value
+
+
+def _sender(value: str) -> str:
+    local, _, domain = value.partition("@")
+    if value and not (local and domain and value.isprintable() and " " not in value):
+        raise ValueError("an address, such as club@example.org, or empty")
+    return value
+
+
+def _link(value: str) -> str:
+    if value and not ("://" in value and "{token}" in value):
+        raise ValueError("a link with {token} in it, such as https://example.org/reset?token={token}, or empty")
+    return value
+
+
+def _setting(default: Any, parse: Callable[[str], Any], why: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "why": why, "secret": secret})
 
 
 @dataclass(frozen=True)
@@ -136,6 +161,19 @@ class Config:
         _whole(4, 1_000_000_000),
         "Articles, and as many comments, that a user may write in an hour before having to wait.",
     )
+    smtp_url: str = _setting(
+        "",
+        _mail_server,
+        "The server that takes mails: smtps:// (TLS) or smtp:// (STARTTLS; none on this machine without a login); "
+        "empty: none is sent.",
+        secret=True,
+    )
+    mail_from: str = _setting(
+        "", _sender, "The sender of mails; empty: the user of ROWBOAT_SMTP_URL, or rowboat at its host."
+    )
+    reset_link: str = _setting(
+        "", _link, "What a mail links to, with {token} where the token goes: the page that sets a new password."
+    )
     study: str = _setting(
         "local",
         _one_of("local", "on", "off"),
@@ -158,5 +196,6 @@ class Config:
             try:
                 values[settings[name].name] = settings[name].metadata["parse"](environment[name])
             except ValueError as error:
-                raise ConfigError(f"{name} is {environment[name]!r}; it must be {error}") from error
+                shown = "" if settings[name].metadata["secret"] else f" is {environment[name]!r}; it"
+                raise ConfigError(f"{name}{shown} must be {error}") from None
         return cls(**values | {name: value for name, value in flags.items() if value is not None})

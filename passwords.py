@@ -1,6 +1,7 @@
-"""Passwords: hashed with Argon2id, never stored or logged as they are."""
+"""Passwords and other secrets: stored as hashes, never as they are, and never logged."""
 
 import functools
+import hashlib
 import threading
 from pathlib import Path
 
@@ -44,6 +45,11 @@ def is_common(password: str) -> bool:
 def _common_passwords() -> frozenset[str]:
     lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if not line.startswith("#"))
+
+
+def digest(text: str) -> str:
+    """SHA-256 in hexadecimal: stored of a token, which nobody can guess, or of a name that nobody shall read."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def needs_rehash(password_hash: str) -> bool:

@@ -12,7 +12,7 @@ from db import Database, Refused
 from db.clock import stamp
 from handlers.articles import slug_words
 from handlers.fields import fold
-from passwords import hash_password
+from passwords import digest, hash_password
 
 PASSWORD = "rowboat-demo"
 
@@ -86,6 +86,7 @@ def _open_account(database: Database, name: str, password_hash: str, joined: str
         me=None,
         username=name,
         username_key=fold(name),
+        username_key_hash=digest(fold(name)),
         email=email,
         email_key=fold(email),
         password_hash=password_hash,

@@ -1,6 +1,5 @@
 """How often something may be tried: logins, registrations, posts. sql/attempts/ counts, for all processes together."""
 
-import hashlib
 import json
 import re
 import time
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from bottle import request
 
 from config import Config
+from passwords import digest
 
 
 class Limit(NamedTuple):
@@ -25,6 +25,8 @@ class Limit(NamedTuple):
 _LOGINS_OF_ACCOUNT = Limit(10, 600)
 _LOGINS_FROM_ADDRESS = Limit(100, 60)
 _CHANGES_OF_USER = Limit(60, 60)
+_RESETS_OF_ACCOUNT = Limit(3, 600)
+_RESETS_FROM_ADDRESS = Limit(30, 60)
 _REGISTRATIONS_OF_ACCOUNT = Limit(100, 60)
 _REGISTRATIONS_FROM_ADDRESS = Limit(300, 3)
 
@@ -65,7 +67,7 @@ def login(email_key: str, address: str | None, has_logged_in_from_there: bool) -
 
     From an address where the account's owner has logged in before, only what is tried there counts: the guesses of
     others do not keep the owner out."""
-    account = f"login to {_unreadable(email_key)}"
+    account = _login_to(email_key)
     from_address = address and f"login from {address}"
     if has_logged_in_from_there:
         account, from_address = f"{account} from {address}", None
@@ -77,10 +79,23 @@ def login(email_key: str, address: str | None, has_logged_in_from_there: bool) -
 
 def registration(email_key: str, address: str | None) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when somebody registers."""
-    limits = {f"registration of {_unreadable(email_key)}": _REGISTRATIONS_OF_ACCOUNT}
+    limits = {_registration_of(email_key): _REGISTRATIONS_OF_ACCOUNT}
     if address:
         limits[f"registration from {address}"] = _REGISTRATIONS_FROM_ADDRESS
     return _counted("registration", limits)
+
+
+def reset_request(email_key: str, address: str | None) -> dict[str, Any]:
+    """What the files of sql/attempts/ ask for when somebody wants a password reset mailed."""
+    limits = {_reset_of(email_key): _RESETS_OF_ACCOUNT}
+    if address:
+        limits[f"reset from {address}"] = _RESETS_FROM_ADDRESS
+    return _counted("reset", limits)
+
+
+def reset(address: str | None) -> dict[str, Any]:
+    """What the files of sql/attempts/ ask for when somebody sets a password with a token."""
+    return _counted("reset", {f"reset from {address}": _RESETS_FROM_ADDRESS} if address else {})
 
 
 def own_password(me: int) -> dict[str, Any]:
@@ -101,6 +116,12 @@ def posts(what: str, me: int, config: Config) -> dict[str, Any]:
     return _counted(what, {f"{what} of user {me}": Limit(config.posts_per_hour, 3600 / config.posts_per_hour)})
 
 
+def subjects_of(me: int, email_key: str) -> str:
+    """Under which subjects a user's attempts are counted, as a JSON array for sql/attempts/forget.sql."""
+    counted = (f"{what} of user {me}" for what in ("password", "changes", "articles", "comments"))
+    return json.dumps([_login_to(email_key), _registration_of(email_key), _reset_of(email_key), *counted])
+
+
 def _counted(what: str, limits: dict[str, Limit]) -> dict[str, Any]:
     named = [
         {"subject": subject, "burst": limit.burst, "recovery_ms": 1000.0 * limit.recovery_s}
@@ -109,6 +130,16 @@ def _counted(what: str, limits: dict[str, Limit]) -> dict[str, Any]:
     return {"what": what, "limits": json.dumps(named), "now_ms": now_ms()}
 
 
-def _unreadable(email_key: str) -> str:
-    """What stands for an email: people type passwords into that field, too."""
-    return hashlib.sha256(email_key.encode()).hexdigest()
+# Emails are counted by their hash: people type passwords into that field, too.
+
+
+def _login_to(email_key: str) -> str:
+    return f"login to {digest(email_key)}"
+
+
+def _registration_of(email_key: str) -> str:
+    return f"registration of {digest(email_key)}"
+
+
+def _reset_of(email_key: str) -> str:
+    return f"reset of {digest(email_key)}"

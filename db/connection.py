@@ -62,4 +62,6 @@ def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: st
     connection.execute("PRAGMA trusted_schema = OFF" if query_only else "PRAGMA trusted_schema = ON")
     if query_only:
         connection.execute("PRAGMA query_only = ON")
+    else:  # what is deleted is overwritten, so that free pages hold nothing of who has left (docs/security.md has more)
+        connection.execute("PRAGMA secure_delete = ON")
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # reads the file: is it a database?

@@ -169,7 +169,7 @@ def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) ->
 
 
 def _response(row: Row | None) -> Any:
-    return row["response"] if row else None
+    return row.get("response") if row else None
 
 
 @contextmanager

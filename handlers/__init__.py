@@ -6,7 +6,7 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
     query    Model: the handler gets what stands behind the `?` as `query`
     config   True: the handler gets the settings as `config`
     cache    True for a GET whose answer may be remembered until the next commit
-    secret   True where the answer holds a token: nobody may store it, or learn how long its SQL took
+    secret   True where the answer holds what is one person's: nobody may store it, or learn how long its SQL took
     status   of a good answer, 200 without
     answers  the model of a good answer's body; without it there is none
     errors   the statuses of errors that the other options do not imply
@@ -23,7 +23,7 @@ _OPTIONS = {"auth", "body", "query", "config", "cache", "secret", "status", "ans
 
 
 def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]:
-    """Which of these SQL files a handler runs, itself or in functions of its module, in the order of the code's names.
+    """Which of these SQL files a handler runs, itself or in functions of handlers/, in the order of the code's names.
 
     Reads the constants of the code: whoever runs SQL files names them in full."""
     functions = [handler]
@@ -32,7 +32,7 @@ def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]
         functions += [
             each
             for each in called
-            if inspect.isfunction(each) and each.__module__ == handler.__module__ and each not in functions
+            if inspect.isfunction(each) and each.__module__.startswith("handlers.") and each not in functions
         ]
     constants = (text for function in functions for text in _texts(function.__code__.co_consts))
     return list(dict.fromkeys(constant for constant in constants if constant in names))

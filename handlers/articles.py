@@ -3,17 +3,18 @@
 import json
 import secrets
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from bottle import HTTPError
 from pydantic import AfterValidator, BaseModel, Field
 from slugify import slugify
 
+import audit
 import throttle
 from config import Config
 from db import Database
 from db.clock import now
-from handlers.fields import Model, Page, Text, fold, link_to_next, optional, wrong
+from handlers.fields import Model, Page, Text, fold, optional, page_answer, wrong
 from handlers.profiles import Profile
 from plugins import errors
 
@@ -127,7 +128,7 @@ def list_articles(db: Database, me: int | None, query: Filters) -> str:
         limit=query.limit,
         offset=query.offset,
     )
-    return _page(found)
+    return page_answer(found)
 
 
 def search_words(text: str) -> str:
@@ -148,13 +149,7 @@ def _require_searchable(query: Filters) -> None:
 def feed(db: Database, me: int, query: Page) -> str:
     """Articles by those whom the caller follows, newest first."""
     found = db.row("articles/feed", "articles/list", me=me, before=query.before, limit=query.limit, offset=query.offset)
-    return _page(found)
-
-
-def _page(found: dict[str, Any] | None) -> str:
-    assert found  # a listing always has a row, be it an empty page
-    link_to_next(found["next"])
-    return found["response"]
+    return page_answer(found)
 
 
 def read(db: Database, me: int | None, slug: str) -> str | HTTPError:
@@ -165,6 +160,7 @@ def read(db: Database, me: int | None, slug: str) -> str | HTTPError:
 def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
     """Publish an article."""
     return db.write(
+        "users/must_be_active",
         "attempts/must_be_allowed",
         "articles/create",
         "articles/set_tags",
@@ -186,6 +182,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
     changes = article.model_dump(exclude_unset=True)
     tags = changes.pop("tags", None)
     return db.write(
+        "users/must_be_active",
         "articles/must_be_mine",
         "articles/update",
         "articles/set_tags",
@@ -200,19 +197,30 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
 
 
 def delete(db: Database, me: int, slug: str) -> None:
-    """Delete an article of the caller's, with its comments and favorites."""
-    db.write("articles/must_be_mine", "articles/delete", slug=slug, me=me)
+    """Delete an article of the caller's, or as a moderator anybody's, with its comments and favorites."""
+    db.write(
+        "users/must_be_active",
+        "articles/must_be_deletable",
+        "articles/identify",
+        "audit/note",
+        "articles/delete",
+        slug=slug,
+        me=me,
+        now=now(),
+        **audit.of_request("article.delete"),
+    )
 
 
 def favorite(db: Database, me: int, slug: str) -> str | HTTPError:
     """Mark an article as a favorite of the caller; twice changes nothing."""
-    article = db.write("articles/favorite", "articles/render", slug=slug, me=me, now=now())
+    article = db.write("users/must_be_active", "articles/favorite", "articles/render", slug=slug, me=me, now=now())
     return article or errors.not_found("article")
 
 
 def unfavorite(db: Database, me: int, slug: str) -> str | HTTPError:
     """Take an article off the caller's favorites; twice changes nothing."""
-    return db.write("articles/unfavorite", "articles/render", slug=slug, me=me) or errors.not_found("article")
+    article = db.write("users/must_be_active", "articles/unfavorite", "articles/render", slug=slug, me=me)
+    return article or errors.not_found("article")
 
 
 ROUTES = [

@@ -6,11 +6,12 @@ from typing import Annotated
 from bottle import HTTPError
 from pydantic import BaseModel
 
+import audit
 import throttle
 from config import Config
 from db import Database
 from db.clock import now
-from handlers.fields import FromCursor, Model, Text, link_to_next, parse_id
+from handlers.fields import FromCursor, Model, Text, page_answer, parse_id
 from handlers.profiles import Profile
 from plugins import errors
 
@@ -48,15 +49,13 @@ class CommentsAnswer(BaseModel):
 def list_comments(db: Database, me: int | None, slug: str, query: FromCursor) -> str | HTTPError:
     """The newest 1,000 comments of an article; a Link header leads to the older ones."""
     found = db.row("comments/find", "comments/render", slug=slug, me=me, before=query.before, limit=MOST_IN_A_PAGE)
-    if found is None:
-        return errors.not_found("article")
-    link_to_next(found["next"])
-    return found["response"]
+    return page_answer(found) if found else errors.not_found("article")
 
 
 def create(db: Database, config: Config, me: int, slug: str, comment: NewComment) -> str:
     """Comment on an article."""
     return db.write(
+        "users/must_be_active",
         "attempts/must_be_allowed",
         "articles/must_exist",
         "comments/create",
@@ -72,8 +71,19 @@ def create(db: Database, config: Config, me: int, slug: str, comment: NewComment
 
 
 def delete(db: Database, me: int, slug: str, id: str) -> None:
-    """Delete a comment of the caller's."""
-    db.write("comments/must_be_mine", "comments/delete", slug=slug, me=me, id=parse_id(id))
+    """Delete a comment of the caller's, or as a moderator anybody's."""
+    db.write(
+        "users/must_be_active",
+        "comments/must_be_deletable",
+        "comments/identify",
+        "audit/note",
+        "comments/delete",
+        slug=slug,
+        me=me,
+        id=parse_id(id),
+        now=now(),
+        **audit.of_request("comment.delete"),
+    )
 
 
 ROUTES = [

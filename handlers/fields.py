@@ -88,7 +88,8 @@ def fold(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", decomposed).casefold())
 
 
-def _digits(least: int, most: int | None) -> Callable[[Any], int]:
+def digits(least: int, most: int | None) -> Callable[[Any], int]:
+    """A validator of plain ASCII digits: a whole number in this range."""
     expected = f"must be a whole number, {least} or more" + (f", at most {most}" if most else "")
 
     def parse(value: str) -> int:
@@ -129,12 +130,12 @@ def _decode_cursor(cursor: str) -> int:
 Cursor = Annotated[int, BeforeValidator(_decode_cursor), Field(json_schema_extra={"type": "string"})]
 Limit = Annotated[
     int,
-    BeforeValidator(_digits(1, None)),
+    BeforeValidator(digits(1, None)),
     AfterValidator(lambda limit: min(limit, 100)),
     Field(json_schema_extra={"minimum": 1}),
 ]
 Offset = Annotated[
-    int, BeforeValidator(_digits(0, 100_000)), Field(json_schema_extra={"minimum": 0, "maximum": 100_000})
+    int, BeforeValidator(digits(0, 100_000)), Field(json_schema_extra={"minimum": 0, "maximum": 100_000})
 ]
 
 
@@ -149,10 +150,15 @@ class FromCursor(BaseModel):
         return self.cursor or EVERYTHING
 
 
-class Page(FromCursor):
-    """Which part of a listing is asked for."""
+class CursorPage(FromCursor):
+    """One page of a listing."""
 
     limit: Limit = Field(20, description="How many to return; above 100 counts as 100.")
+
+
+class Page(CursorPage):
+    """Which part of a listing is asked for."""
+
     offset: Offset = Field(0, description="How many of the newest to skip.")
 
 
@@ -164,3 +170,10 @@ def link_to_next(next_id: int | None) -> None:
     query.pop("offset", None)
     query["cursor"] = encode_cursor(next_id)
     response.set_header("Link", f'<{quote(request.path)}?{urlencode(query)}>; rel="next"')
+
+
+def page_answer(found: dict[str, Any] | None) -> str:
+    """The body of a page, from the files that found and rendered it; sets its Link header."""
+    assert found  # a listing always has a row, be it an empty page
+    link_to_next(found["next"])
+    return found["response"]

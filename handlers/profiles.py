@@ -31,13 +31,15 @@ def read(db: Database, me: int | None, username: str) -> str | HTTPError:
 
 def follow(db: Database, me: int, username: str) -> str | HTTPError:
     """Follow a user; twice changes nothing."""
-    profile = db.write("profiles/follow", "profiles/render", username_key=fold(username), me=me, now=now())
+    key = fold(username)
+    profile = db.write("users/must_be_active", "profiles/follow", "profiles/render", username_key=key, me=me, now=now())
     return profile or errors.not_found("profile")
 
 
 def unfollow(db: Database, me: int, username: str) -> str | HTTPError:
     """Follow a user no longer; twice changes nothing."""
-    profile = db.write("profiles/unfollow", "profiles/render", username_key=fold(username), me=me)
+    key = fold(username)
+    profile = db.write("users/must_be_active", "profiles/unfollow", "profiles/render", username_key=key, me=me)
     return profile or errors.not_found("profile")
 
 

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from bottle import HTTPError, request
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
+import audit
 import throttle
 from config import Config
 from db import Database, Refused
 from db.clock import ago, now
 from handlers.fields import Model, Text, fold, optional, wrong
-from passwords import hash_password, is_common, needs_rehash, verify_password
+from passwords import digest, hash_password, is_common, needs_rehash, verify_password
 from plugins import errors
-from plugins.authentication import SESSION_LIFETIME, hash_token, new_token, sent_token
+from plugins.authentication import SESSION_LIFETIME, new_token, sent_token
 
 
 def _username(value: str) -> str:
@@ -84,10 +85,19 @@ class UserChanges(Model):
 
 
 # What a login is checked against when nobody has the email.
-_NOBODY: dict[str, Any] = {"id": None, "email_key": None, "password_hash": None, "has_logged_in_from_there": False}
+_NOBODY: dict[str, Any] = {
+    "id": None,
+    "email_key": None,
+    "password_hash": None,
+    "is_suspended": False,
+    "has_logged_in_from_there": False,
+}
 
 # An address from which nobody has logged in for so long is a stranger's again.
 _ADDRESS_LIFETIME = timedelta(days=180)
+
+# A token that sets a new password is good for so long.
+RESET_LIFETIME = timedelta(hours=1)
 
 
 class User(BaseModel):
@@ -114,29 +124,41 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     address = throttle.client_address(config)
     attempt = throttle.registration(email_key, address)
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
-    token = new_token()
     return db.write(
         "users/must_be_free",
         "users/create",
+        "users/identify",
+        "audit/note",
         "sessions/create",
         "addresses/note",
         "users/render",
         **_new_account(user),
-        **_new_session(token, address),
+        **_new_session(new_token(), address),
+        **audit.of_request("user.register"),
     )
 
 
 def create(db: Database, user: NewUser) -> None:
     """Open an account without a session, as the command line does, also where registration is closed."""
-    db.write("users/must_be_free", "users/create", **_new_account(user), now=now())
+    db.write(
+        "users/must_be_free",
+        "users/create",
+        "users/identify",
+        "audit/note",
+        **_new_account(user),
+        **audit.of_command("user.register"),
+        now=now(),
+    )
 
 
 def _new_account(user: NewUser) -> dict[str, Any]:
     """What users/must_be_free.sql and users/create.sql ask for. Hashes the password."""
+    username_key = fold(user.username)
     return {
         "me": None,
         "username": user.username,
-        "username_key": fold(user.username),
+        "username_key": username_key,
+        "username_key_hash": digest(username_key),
         "email": user.email,
         "email_key": fold(user.email),
         "password_hash": hash_password(user.password),
@@ -155,25 +177,31 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
         "attempts/delete_old",
         "sessions/delete_expired",
         "addresses/delete_old",
+        "resets/delete_old",
         **attempt,
         **_what_is_over(),
     )
     password_hash = account["password_hash"]
-    if not verify_password(password_hash, user.password):
-        return errors.credentials_invalid()
+    is_right = verify_password(password_hash, user.password)
+    if not is_right or account["is_suspended"]:
+        db.write("audit/note", me=None, now=now(), **audit.of_request("user.login_failed", user_id=account["id"]))
+        return errors.account_suspended() if is_right else errors.credentials_invalid()
     try:
         answer: str = db.write(
             "sessions/create",
             "sessions/must_be_open",
+            "audit/note",
             "attempts/forgive",
             "addresses/note",
             "users/render",
+            me=account["id"],
             email_key=email_key,
             password_hash=password_hash,
             **attempt,
             **_new_session(new_token(), address),
+            **audit.of_request("user.login", user_id=account["id"]),
         )
-    except Refused:  # the hash was replaced since the password was verified: what counts is the new one
+    except Refused:  # since the password was verified it was changed, or its owner suspended: what counts is now
         return login(db, config, user)
     if needs_rehash(password_hash):
         new_hash = hash_password(user.password)
@@ -185,7 +213,7 @@ def _new_session(token: str, address: str | None) -> dict[str, Any]:
     named = "".join(filter(str.isprintable, request.environ.get("HTTP_USER_AGENT", "")))[:255]
     return {
         "token": token,
-        "token_hash": hash_token(token),
+        "token_hash": digest(token),
         "user_agent": named or None,
         "address": address,
         "now": now(),
@@ -198,6 +226,7 @@ def _what_is_over() -> dict[str, Any]:
         "expired": ago(SESSION_LIFETIME),
         "old_ms": throttle.now_ms() - throttle.FORGET_AFTER_MS,
         "unused_since": ago(_ADDRESS_LIFETIME),
+        "reset_expired": ago(RESET_LIFETIME),
         "most": 100,
     }
 
@@ -205,7 +234,7 @@ def _what_is_over() -> dict[str, Any]:
 def read(db: Database, me: int) -> str | HTTPError:
     """The caller's account."""
     token = sent_token()
-    return db.read("users/render", token=token, token_hash=hash_token(token)) or errors.token_invalid()
+    return db.read("users/render", token=token, token_hash=digest(token)) or errors.token_invalid()
 
 
 def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
@@ -220,37 +249,57 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     if changes.keys() & {"username", "email", "password"}:
         db.write("attempts/must_be_allowed", "attempts/count", **throttle.account_changes(me))
     if not config.realworld_compat and changes.keys() & {"email", "password"}:
-        _require_own_password(db, me, changes, current_password)
-    files = ["sessions/must_be_open", "users/must_be_free", "users/update"]
+        _require_present_password(db, me, changes, current_password)
+    files = ["sessions/must_be_open", "users/must_be_free", "users/changes", "audit/note", "users/update"]
     if "password" in changes:
         changes["password_hash"] = hash_password(changes.pop("password"))
         files.append("sessions/delete_others")
+    if changes.keys() & {"email", "password_hash"}:
+        files.append("resets/delete")  # whoever reads the old address shall not set the password
     for name in {"username", "email"} & changes.keys():
         changes[f"{name}_key"] = fold(changes[name])
+    username_key = changes.get("username_key")
     return db.write(
         *files,
         "users/render",
         me=me,
         changes=json.dumps(changes),
-        username_key=changes.get("username_key"),
+        username_key=username_key,
+        username_key_hash=username_key and digest(username_key),
         email_key=changes.get("email_key"),
         token=token,
-        token_hash=hash_token(token),
+        token_hash=digest(token),
         now=now(),
+        **audit.of_request(user_id=me),
     )
 
 
-def _require_own_password(db: Database, me: int, changes: dict[str, Any], password: str | None) -> None:
-    """Counted like a login: whoever got hold of a token shall not guess the password with it."""
-    account = db.row("users/find_own_credentials", me=me) or _NOBODY
+def _require_present_password(db: Database, me: int, changes: dict[str, Any], password: str | None) -> None:
+    account = own_credentials(db, me)
     if "password" not in changes and fold(changes["email"]) == account["email_key"]:
         return  # clients send all of a form, also what did not change
     if not password:
         raise errors.invalid({"currentPassword": "can't be blank"})
+    require_password(db, me, account, {"currentPassword": password})
+
+
+def own_credentials(db: Database, me: int) -> dict[str, Any]:
+    """The caller's folded username and email, and the password's hash. Raises the 401 when the account is gone."""
+    account = db.row("users/find_own_credentials", me=me)
+    if account is None:
+        raise errors.token_invalid()
+    return account
+
+
+def require_password(db: Database, me: int, account: dict[str, Any], sent: dict[str, str]) -> None:
+    """Raise the 422 for a field that does not hold the caller's password.
+
+    Counted like a login: whoever got hold of a token shall not guess the password with it."""
     attempt = throttle.own_password(me)
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
+    ((field, password),) = sent.items()
     if not verify_password(account["password_hash"], password):
-        raise errors.invalid({"currentPassword": "is wrong"})
+        raise errors.invalid({field: "is wrong"})
     db.write("attempts/forgive", **attempt)
 
 
@@ -277,7 +326,7 @@ ROUTES = [
             "config": True,
             "answers": UserAnswer,
             "secret": True,
-            "errors": (401, 429),
+            "errors": (401, 403, 429),
         },
     ),
     ("GET", "/user", read, {"auth": "required", "answers": UserAnswer, "secret": True}),

@@ -1,6 +1,5 @@
 """Who is calling: tokens, and the sessions that they stand for."""
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from bottle import Route, request
 
 from db import Database, Unavailable
 from db.clock import ago, now
+from passwords import digest
 from plugins import errors
 
 # A session ends when it was not used for so long.
@@ -28,11 +28,6 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def hash_token(token: str) -> str:
-    """What the database knows of a token: its SHA-256 in hexadecimal. Of 256 random bits a plain hash is enough."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def sent_token() -> str:
     """The token of the current request. What is not one token behind `Token` or `Bearer` is nobody's token."""
     scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
@@ -41,7 +36,7 @@ def sent_token() -> str:
 
 def sent_token_hash() -> str:
     """What the database knows of the token of the current request."""
-    return hash_token(sent_token())
+    return digest(sent_token())
 
 
 class AuthenticationPlugin:

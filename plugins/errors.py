@@ -50,6 +50,16 @@ def registration_closed() -> Problem:
     return Problem(403, {"registration": "closed"})
 
 
+def account_suspended() -> Problem:
+    """Moderators have suspended the account, and its owner has proved to be that."""
+    return Problem(403, {"account": "suspended"})
+
+
+def reset_token_invalid() -> Problem:
+    """The token sets nobody's password, or no longer."""
+    return Problem(422, {"token": "is wrong or too old"})
+
+
 def credentials_invalid() -> Problem:
     """Nobody has this email with this password; which of the two is wrong is not said."""
     return Problem(401, {"credentials": "invalid"})
@@ -81,7 +91,15 @@ def database_unavailable() -> Problem:
 
 
 # What a verdict of a SQL file, such as "comment: forbidden", is answered with.
-_VERDICTS = {"is invalid": 401, "forbidden": 403, "not found": 404, "has already been taken": 409}
+_VERDICTS = {
+    "is invalid": 401,
+    "forbidden": 403,
+    "not found": 404,
+    "has already been taken": 409,
+    "has changed; try again": 409,
+    "is the last admin": 409,
+    "is wrong or too old": 422,
+}
 _TOO_MANY = re.compile(r"too many; try again in (\d+) s")
 
 # What a constraint of the schema means to the client who ran into it. SQLite names a CHECK by its name and

@@ -152,6 +152,12 @@ def _message(error: Any) -> str:
     match error["type"]:
         case "missing":
             return "can't be blank"
+        case "literal_error" | "bool_type" if error["input"] is None:
+            return "can't be blank"
+        case "literal_error":
+            return f"must be {error['ctx']['expected']}"
+        case "bool_type":
+            return "must be true or false"
         case "string_type":
             return "can't be blank" if error["input"] is None else "must be a string"
         case "list_type":

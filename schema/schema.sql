@@ -60,6 +60,8 @@ CREATE TABLE articles (
 
 CREATE INDEX articles_author_id_idx ON articles (author_id);
 
+CREATE INDEX articles_created_at_idx ON articles (created_at, author_id);
+
 CREATE TRIGGER articles_after_delete_count AFTER DELETE ON articles
 BEGIN
     UPDATE totals SET total = total - 1 WHERE name = 'articles';
@@ -88,6 +90,12 @@ CREATE TRIGGER articles_after_insert_slug AFTER INSERT ON articles
 BEGIN
     INSERT INTO slugs (slug, article_id)
     VALUES (NEW.slug, NEW.id);
+END;
+
+CREATE TRIGGER articles_after_update_author AFTER UPDATE OF author_id ON articles
+BEGIN
+    UPDATE users SET articles_count = articles_count - 1 WHERE id = OLD.author_id;
+    UPDATE users SET articles_count = articles_count + 1 WHERE id = NEW.author_id;
 END;
 
 CREATE TRIGGER articles_after_update_search AFTER UPDATE OF title, description, body ON articles
@@ -120,6 +128,68 @@ CREATE TABLE attempts (
 
 CREATE INDEX attempts_counted_at_ms_idx ON attempts (counted_at_ms);
 
+CREATE TABLE audit (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- "newest first" is this key, descending
+    created_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+    -- Users stand here by their id alone, which says nothing once they have left: no foreign keys.
+    actor_id    INTEGER, -- who did it; NULL for who was not logged in, and for the command line
+    action      TEXT    NOT NULL, -- docs/api.md lists them
+    user_id     INTEGER, -- whose account or text it was; NULL for nobody's
+    object_id   INTEGER, -- the id of the article or comment
+    request_id  TEXT,    -- the answer's X-Request-Id; NULL for the command line
+
+    CONSTRAINT audit_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT audit_action_format     CHECK (action GLOB '[a-z]*.[a-z]*')
+) STRICT;
+
+CREATE INDEX audit_actor_id_idx ON audit (actor_id);
+
+CREATE INDEX audit_created_at_idx ON audit (created_at);
+
+CREATE INDEX audit_user_id_idx ON audit (user_id);
+
+CREATE TRIGGER audit_before_delete_refuse BEFORE DELETE ON audit
+    WHEN OLD.created_at >= (SELECT created_at FROM audit_horizon WHERE id = 1)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only: `audit prune` moves its horizon');
+END;
+
+CREATE TRIGGER audit_before_insert_refuse BEFORE INSERT ON audit
+    WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TRIGGER audit_before_update_refuse BEFORE UPDATE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only');
+END;
+
+CREATE TABLE audit_horizon (
+    id          INTEGER PRIMARY KEY,
+    created_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    CONSTRAINT audit_horizon_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT audit_horizon_id_one            CHECK (id = 1)
+) STRICT;
+
+CREATE TRIGGER audit_horizon_before_delete_refuse BEFORE DELETE ON audit_horizon
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log has one horizon');
+END;
+
+CREATE TRIGGER audit_horizon_before_insert_refuse BEFORE INSERT ON audit_horizon
+    WHEN EXISTS (SELECT 1 FROM audit_horizon WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'the audit log has one horizon');
+END;
+
+CREATE TRIGGER audit_horizon_before_update_refuse BEFORE UPDATE ON audit_horizon
+    WHEN NEW.created_at < OLD.created_at
+BEGIN
+    SELECT RAISE(ABORT, 'the horizon of the audit log never moves back');
+END;
+
 CREATE TABLE comments (
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- clients name a comment by it: never reused
     article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
@@ -134,6 +204,8 @@ CREATE TABLE comments (
 CREATE INDEX comments_article_id_idx ON comments (article_id);
 
 CREATE INDEX comments_author_id_idx ON comments (author_id);
+
+CREATE INDEX comments_created_at_idx ON comments (created_at, author_id);
 
 CREATE TABLE favorites (
     user_id     INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -186,6 +258,42 @@ CREATE TABLE login_addresses (
 ) STRICT;
 
 CREATE INDEX login_addresses_used_at_idx ON login_addresses (used_at);
+
+CREATE TABLE outbox (
+    id                INTEGER PRIMARY KEY AUTOINCREMENT, -- a mail that was sent twice is the same one
+    user_id           INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at        TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+    next_attempt_at   TEXT    NOT NULL,
+    attempts          INTEGER NOT NULL DEFAULT 0,
+
+    -- However often somebody asks, one mail waits.
+    UNIQUE (user_id),
+
+    CONSTRAINT outbox_created_at_format      CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
+    CONSTRAINT outbox_next_attempt_at_format CHECK (next_attempt_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT;
+
+CREATE INDEX outbox_next_attempt_at_idx ON outbox (next_attempt_at);
+
+CREATE TABLE password_resets (
+    -- SHA-256 of the token in hexadecimal. Whoever reads the database learns no token.
+    token_hash  TEXT    NOT NULL PRIMARY KEY,
+    user_id     INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at  TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
+
+    CONSTRAINT password_resets_token_hash_format CHECK (length(token_hash) = 64),
+    CONSTRAINT password_resets_created_at_format CHECK (created_at LIKE '____-__-__T__:__:__.___Z')
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX password_resets_created_at_idx ON password_resets (created_at);
+
+CREATE INDEX password_resets_user_id_idx ON password_resets (user_id);
+
+CREATE TABLE reserved_usernames (
+    username_key_hash  TEXT  NOT NULL PRIMARY KEY,
+
+    CONSTRAINT reserved_usernames_username_key_hash_format CHECK (length(username_key_hash) = 64)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE sessions (
     id            INTEGER PRIMARY KEY AUTOINCREMENT, -- never reused: clients name a session by it
@@ -246,6 +354,8 @@ CREATE TABLE users (
     email            TEXT    NOT NULL, -- as it was given
     email_key        TEXT    NOT NULL, -- folded likewise
     password_hash    TEXT    NOT NULL, -- Argon2id in PHC format, its parameters included
+    role             TEXT    NOT NULL DEFAULT 'member', -- 'deleted' is the one who stands for all who have left
+    suspended_at     TEXT,             -- NULL for those who are not
     bio              TEXT,
     image            TEXT,             -- any text: clients decide how to show it
     articles_count   INTEGER NOT NULL DEFAULT 0, -- kept by triggers on articles
@@ -259,10 +369,16 @@ CREATE TABLE users (
 
     CONSTRAINT users_username_length      CHECK (length(username) BETWEEN 1 AND 64),
     CONSTRAINT users_email_length         CHECK (length(email) BETWEEN 3 AND 254),
+    CONSTRAINT users_role_name            CHECK (role IN ('member', 'moderator', 'admin', 'deleted')),
     CONSTRAINT users_bio_length           CHECK (length(bio) <= 5000),
     CONSTRAINT users_image_length         CHECK (length(image) <= 65536),
     CONSTRAINT users_articles_count_sign  CHECK (articles_count >= 0),
     CONSTRAINT users_favorites_count_sign CHECK (favorites_count >= 0),
+    CONSTRAINT users_suspended_at_format  CHECK (suspended_at LIKE '____-__-__T__:__:__.___Z'),
     CONSTRAINT users_created_at_format    CHECK (created_at LIKE '____-__-__T__:__:__.___Z'),
     CONSTRAINT users_updated_at_format    CHECK (updated_at LIKE '____-__-__T__:__:__.___Z')
 ) STRICT;
+
+CREATE INDEX users_created_at_idx ON users (created_at, role);
+
+CREATE INDEX users_role_idx ON users (role);

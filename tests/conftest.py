@@ -6,19 +6,22 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from webtest import TestApp, TestResponse
 
 import app
 from config import Config
 from db import Database
+from db.clock import now
 from db.migrations import migrate
+from handlers.fields import fold
 from tests.commands import Fork, copy_project
 from tests.described import require_described
 
@@ -66,6 +69,24 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("passwords._HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 
 
+@pytest.fixture
+def argon2(monkeypatch: pytest.MonkeyPatch) -> "Argon2":
+    """The argon2 library, watched."""
+    return Argon2(monkeypatch)
+
+
+@pytest.fixture
+def promote(db: Database) -> Callable[..., "Someone"]:
+    """Make somebody a moderator or an admin, as the command line does; the same somebody."""
+
+    def to(someone: Someone, role: str) -> Someone:
+        change = {"role": role, "suspended": None, "now": now()}
+        db.write("users/identify", "accounts/update", username_key=fold(someone.name), **change)
+        return someone
+
+    return to
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, to be copied."""
@@ -97,6 +118,38 @@ def statements_of(db: Database, reader: "Api", path: str) -> int:
     reader.get(path)
     connection.set_trace_callback(None)
     return len([sql for sql in seen if sql not in ("BEGIN", "COMMIT")])
+
+
+class Argon2:
+    """What the argon2 library did: `calls` by name, and in `checked` the cost of each hash that was verified."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls: list[str] = []
+        self.checked: list[object] = []
+        self.before = lambda name: None
+        for name in ("hash", "verify"):
+            patch.setattr(PasswordHasher, name, self._watched(name, getattr(PasswordHasher, name)))
+
+    def _watched(self, name, original):
+        def call(hasher, *arguments):
+            self.calls.append(name)
+            if name == "verify":
+                self.checked.append(extract_parameters(arguments[0]))
+            self.before(name)
+            return original(hasher, *arguments)
+
+        return call
+
+    def meanwhile(self, action, during):
+        """Let something happen elsewhere during the next call of this name."""
+
+        def once(name):
+            if name == during:
+                self.before = lambda name: None
+                with ThreadPoolExecutor(1) as elsewhere:
+                    elsewhere.submit(action).result()
+
+        self.before = once
 
 
 class Api:
@@ -148,8 +201,11 @@ class Api:
     def put(self, path: str, body: Any = None, **options: Any) -> TestResponse:
         return self.call("PUT", path, body, **options)
 
-    def delete(self, path: str, **options: Any) -> TestResponse:
-        return self.call("DELETE", path, **options)
+    def patch(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        return self.call("PATCH", path, body, **options)
+
+    def delete(self, path: str, body: Any = None, **options: Any) -> TestResponse:
+        return self.call("DELETE", path, body, **options)
 
     def refusal(self, status: int, method: str, path: str, body: Any = None, **options: Any) -> dict[str, str]:
         """The errors of an answer that is expected to be bad, by key; each key has one message."""
@@ -229,3 +285,15 @@ class Someone(Api):
 
     def feed(self, **query: Any) -> dict[str, Any]:
         return self.get(f"/articles/feed?{urlencode(query)}").json
+
+    def suspends(self, name: str) -> dict[str, Any]:
+        return self.patch(f"/admin/users/{quote(name)}", {"user": {"suspended": True}}).json["user"]
+
+    def restores(self, name: str) -> dict[str, Any]:
+        return self.patch(f"/admin/users/{quote(name)}", {"user": {"suspended": False}}).json["user"]
+
+    def makes(self, name: str, role: str) -> dict[str, Any]:
+        return self.patch(f"/admin/users/{quote(name)}", {"user": {"role": role}}).json["user"]
+
+    def leaves(self, content: str = "delete", password: str = PASSWORD) -> None:
+        self.delete("/user", {"user": {"password": password, "content": content}}, status=204)

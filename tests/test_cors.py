@@ -92,7 +92,7 @@ def test_options_that_is_no_preflight_is_a_wrong_method(api, headers):
     answer = api.call("OPTIONS", "/user", status=405, headers=headers)
 
     assert answer.json == {"errors": {"method": ["not allowed"]}}
-    assert listed(answer, "Allow") == {"GET", "HEAD", "PUT"}
+    assert listed(answer, "Allow") == {"GET", "HEAD", "PUT", "DELETE"}
     assert "Access-Control-Allow-Methods" not in answer.headers
     assert api.refusal(404, "OPTIONS", "/nothing", headers=headers) == {"route": "not found"}
 

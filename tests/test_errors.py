@@ -19,7 +19,9 @@ METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 ALLOWED = {
     "/users": {"POST"},
     "/users/login": {"POST"},
-    "/user": {"GET", "HEAD", "PUT"},
+    "/users/password-reset": {"POST", "PUT"},
+    "/user": {"GET", "HEAD", "PUT", "DELETE"},
+    "/user/export": {"GET", "HEAD"},
     "/user/sessions": {"GET", "HEAD", "DELETE"},
     "/user/sessions/current": {"DELETE"},
     "/user/sessions/1": {"DELETE"},
@@ -31,12 +33,18 @@ ALLOWED = {
     "/articles/dawn/comments": {"GET", "HEAD", "POST"},
     "/articles/dawn/comments/1": {"DELETE"},
     "/tags": {"GET", "HEAD"},
+    "/admin/users": {"GET", "HEAD"},
+    "/admin/users/ann": {"PATCH"},
+    "/admin/audit": {"GET", "HEAD"},
+    "/admin/stats": {"GET", "HEAD"},
     "/openapi.json": {"GET", "HEAD"},
 }
 
 NEED_A_TOKEN = [
     ("GET", "/user"),
     ("PUT", "/user"),
+    ("DELETE", "/user"),
+    ("GET", "/user/export"),
     ("GET", "/user/sessions"),
     ("DELETE", "/user/sessions"),
     ("DELETE", "/user/sessions/current"),
@@ -51,6 +59,10 @@ NEED_A_TOKEN = [
     ("DELETE", "/articles/nothing/favorite"),
     ("POST", "/articles/nothing/comments"),
     ("DELETE", "/articles/nothing/comments/1"),
+    ("GET", "/admin/users"),
+    ("PATCH", "/admin/users/nobody"),
+    ("GET", "/admin/audit"),
+    ("GET", "/admin/stats"),
 ]
 
 MAY_HAVE_A_TOKEN = [

@@ -48,17 +48,17 @@ def test_every_row_of_ours_fits(db):
 
 def test_a_new_resource_is_a_pair_of_scripts_sql_files_a_module_and_a_word_in_app_py(fork):
     files = {
-        "schema/0011_bookmarks.sql": "CREATE TABLE bookmarks (name TEXT NOT NULL) STRICT;\n",
-        "schema/0011_bookmarks.down.sql": "DROP TABLE bookmarks;\n",
+        "schema/0015_bookmarks.sql": "CREATE TABLE bookmarks (name TEXT NOT NULL) STRICT;\n",
+        "schema/0015_bookmarks.down.sql": "DROP TABLE bookmarks;\n",
         "sql/bookmarks/list.sql": "-- All.\n\nSELECT json_group_array(name) AS response FROM bookmarks;\n",
         "handlers/bookmarks.py": 'def browse(db):\n    """All."""\n    return db.read("bookmarks/list")\n\n\n'
         'ROUTES = [("GET", "/bookmarks", browse, {"cache": True})]\n',
-        "app.py": (fork.home / "app.py").read_text().replace('"tags"]', '"tags", "bookmarks"]'),
+        "app.py": (fork.home / "app.py").read_text().replace('"admin"]', '"admin", "bookmarks"]'),
     }
     for name, text in files.items():
         (fork.home / name).parent.mkdir(exist_ok=True)
         (fork.home / name).write_text(text)
 
-    assert fork.says("migrate")[-1].startswith("applied 0011 bookmarks")
+    assert fork.says("migrate")[-1].startswith("applied 0015 bookmarks")
     assert fork.says("routes")[-1].split() == ["GET", "/bookmarks", "bookmarks/list"]
     assert fork.says("sql", "bookmarks/list") == ["[]"]

@@ -18,8 +18,8 @@ def test_an_account_has_one_password_that_no_calendar_ends_and_no_hint_helps_wit
     columns = [name for _, name, *_ in sqlite(db, "PRAGMA table_info (users)")]
 
     assert columns == [
-        *("id", "username", "username_key", "email", "email_key", "password_hash", "bio", "image"),
-        *("articles_count", "favorites_count", "created_at", "updated_at"),
+        *("id", "username", "username_key", "email", "email_key", "password_hash", "role", "suspended_at"),
+        *("bio", "image", "articles_count", "favorites_count", "created_at", "updated_at"),
     ]
 
 
@@ -29,11 +29,12 @@ def test_registration_and_login_alone_open_a_session(db):
     assert opening == ["/users", "/users/login"]
 
 
-def test_no_module_calls_other_servers():
+def test_no_module_but_the_one_that_sends_mails_calls_other_servers():
     modules = [path for path in HOME.rglob("*.py") if not {".venv", ".venv-bench", "tests", "bench"} & {*path.parts}]
     imported = {
         name
         for module in modules
+        if module.name != "mail.py"
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])

@@ -23,7 +23,7 @@ def test_the_files_that_ran_are_named_in_their_order(asks):
     assert files_of(api.get("/articles?limit=5")) == ["articles.newest", "articles.list"]
     assert files_of(api.someone("bob").get("/articles/feed")) == ["sessions.find", "articles.feed", "articles.list"]
     liked = api.someone("eve").post(f"/articles/{slug}/favorite")
-    assert files_of(liked) == ["sessions.find", "articles.favorite", "articles.render"]
+    assert files_of(liked) == ["sessions.find", "users.must_be_active", "articles.favorite", "articles.render"]
 
 
 def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_memory(asks):

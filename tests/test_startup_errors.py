@@ -31,6 +31,12 @@ REFUSED = [
     ("ROWBOAT_REGISTRATION", "on", "one of open, closed"),
     ("ROWBOAT_REALWORLD_COMPAT", "yes", "one of on, off"),
     ("ROWBOAT_POSTS_PER_HOUR", "3", "a whole number from 4 to 1000000000"),
+    ("ROWBOAT_MAIL_FROM", "The Club", "an address, such as club@example.org, or empty"),
+    (
+        "ROWBOAT_RESET_LINK",
+        "https://example.org/reset",
+        "a link with {token} in it, such as https://example.org/reset?token={token}, or empty",
+    ),
     ("ROWBOAT_STUDY", "everyone", "one of local, on, off"),
     ("ROWBOAT_CORS_ORIGINS", "example.org", "* or origins such as https://example.org, separated by blanks"),
     ("ROWBOAT_CORS_ORIGINS", "https://example.org/", "* or origins such as https://example.org, separated by blanks"),
@@ -53,10 +59,20 @@ def test_a_setting_that_cannot_be_used_says_what_it_may_be(name, value, expected
     assert str(refused.value) == f"{name} is {value!r}; it must be {expected}"
 
 
+@pytest.mark.parametrize("url", ["mail.example.org", "http://u:secret@mail.example.org", "smtp://", "smtps://h:secret"])
+def test_a_mail_server_that_cannot_be_used_says_so_without_its_password(url):
+    with pytest.raises(ConfigError) as refused:
+        Config.from_environment({"ROWBOAT_SMTP_URL": url})
+
+    assert str(refused.value) == (
+        "ROWBOAT_SMTP_URL must be smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty"
+    )
+
+
 def test_every_setting_has_a_value_that_it_refuses():
     settings = {f"ROWBOAT_{field.name.upper()}" for field in dataclasses.fields(Config)}
 
-    assert {name for name, _, _ in REFUSED} == settings
+    assert {name for name, _, _ in REFUSED} | {"ROWBOAT_SMTP_URL"} == settings
 
 
 @pytest.mark.parametrize(

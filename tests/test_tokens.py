@@ -15,7 +15,13 @@ from db import Database
 from db.clock import ago
 from tests.conftest import HOME, PASSWORD, sqlite
 
-TAKE_NO_TOKEN = {("POST", "/users"), ("POST", "/users/login"), ("GET", "/tags")}
+TAKE_NO_TOKEN = {
+    ("POST", "/users"),
+    ("POST", "/users/login"),
+    ("POST", "/users/password-reset"),
+    ("PUT", "/users/password-reset"),
+    ("GET", "/tags"),
+}
 TAKE_A_TOKEN_OR_NONE = {
     ("GET", "/profiles/<username>"),
     ("GET", "/articles"),
@@ -25,6 +31,8 @@ TAKE_A_TOKEN_OR_NONE = {
 NEED_A_TOKEN = {
     ("GET", "/user"),
     ("PUT", "/user"),
+    ("DELETE", "/user"),
+    ("GET", "/user/export"),
     ("GET", "/user/sessions"),
     ("DELETE", "/user/sessions"),
     ("DELETE", "/user/sessions/current"),
@@ -39,6 +47,10 @@ NEED_A_TOKEN = {
     ("DELETE", "/articles/<slug>/favorite"),
     ("POST", "/articles/<slug>/comments"),
     ("DELETE", "/articles/<slug>/comments/<id>"),
+    ("GET", "/admin/users"),
+    ("PATCH", "/admin/users/<username>"),
+    ("GET", "/admin/audit"),
+    ("GET", "/admin/stats"),
 }
 
 HOUR, MONTH, MINUTE = timedelta(hours=1), timedelta(days=30), timedelta(minutes=1)

@@ -3,54 +3,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 
 import pytest
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import PasswordHasher
 from webtest import TestApp
 
 import app
 from config import Config
 from db import Database
+from db.clock import now
 from db.lock import WriteLock
+from passwords import digest
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 
 TODAYS_PARAMETERS = "$argon2id$v=19$m=19456,t=2,p=1$"
 OLDER = PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1)
-
-
-class Argon2:
-    """The argon2 library, watched: `calls` names what it did, `checked` has the cost of each hash that was verified."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.calls: list[str] = []
-        self.checked: list[object] = []
-        self.before = lambda name: None
-        for name in ("hash", "verify"):
-            patch.setattr(PasswordHasher, name, self._watched(name, getattr(PasswordHasher, name)))
-
-    def _watched(self, name, original):
-        def call(hasher, *arguments):
-            self.calls.append(name)
-            if name == "verify":
-                self.checked.append(extract_parameters(arguments[0]))
-            self.before(name)
-            return original(hasher, *arguments)
-
-        return call
-
-    def meanwhile(self, action, during):
-        """Let something happen elsewhere during the next call of this name."""
-
-        def once(name):
-            if name == during:
-                self.before = lambda name: None
-                with ThreadPoolExecutor(1) as elsewhere:
-                    elsewhere.submit(action).result()
-
-        self.before = once
-
-
-@pytest.fixture
-def argon2(monkeypatch):
-    return Argon2(monkeypatch)
 
 
 def credentials(email="ann@example.org", password=PASSWORD):
@@ -512,6 +477,18 @@ def test_a_new_password_that_is_refused_ends_no_session(api):
 
     assert elsewhere.me()["username"] == "ann"
     assert api.logs_in("ann@example.org").me()["username"] == "ann"
+
+
+@pytest.mark.parametrize("change", [{"email": "ann@example.net"}, {"password": "battery staple"}])
+def test_a_new_email_or_password_takes_back_the_tokens_that_were_mailed(api, db, change):
+    ann = api.someone("ann")
+    db.write("resets/create", user_id=1, token_hash=digest("mailed"), now=now())
+
+    ann.changes(bio="Rows at dawn")
+    assert sqlite(db, "SELECT count(*) FROM password_resets") == [(1,)]
+
+    ann.changes(**change)
+    assert sqlite(db, "SELECT count(*) FROM password_resets") == [(0,)]
 
 
 def test_a_session_that_ends_while_it_sets_a_password_sets_none(api, argon2):

@@ -1,4 +1,4 @@
--- Delete a comment.
+-- Delete a comment of the caller's, or for a moderator anybody's.
 --
 --   :slug  TEXT     a slug that the article has or had
 --   :id    INTEGER  the comment's id
@@ -6,5 +6,6 @@
 
 DELETE FROM comments
  WHERE id = :id
-   AND author_id = :me
-   AND article_id = (SELECT article_id FROM slugs WHERE slug = :slug);
+   AND article_id = (SELECT article_id FROM slugs WHERE slug = :slug)
+   AND (author_id = :me
+        OR EXISTS (SELECT 1 FROM users WHERE id = :me AND role IN ('moderator', 'admin')));

@@ -6,11 +6,12 @@
 --   :user_agent     TEXT | NULL  what the client says that it is
 --   :now            TEXT         the time of the request
 --
--- Opens none when the password was changed since it was verified: whoever changes a
+-- Opens none when the password was changed since it was verified, or the account suspended: whoever changes a
 -- password must not find an older login slipping in behind it.
 
 INSERT INTO sessions (user_id, token_hash, user_agent, created_at, last_used_at)
 SELECT id, :token_hash, :user_agent, :now, :now
   FROM users
  WHERE email_key = :email_key
-   AND password_hash = :password_hash;
+   AND password_hash = :password_hash
+   AND suspended_at IS NULL;

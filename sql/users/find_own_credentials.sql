@@ -2,9 +2,10 @@
 --
 --   :me  INTEGER  the caller's user id
 --
--- Returns the folded email and the password's hash; no row when the account is gone.
+-- Returns the folded username and email, and the password's hash; no row when the account is gone.
 
-SELECT email_key,
+SELECT username_key,
+       email_key,
        password_hash
   FROM users
  WHERE id = :me;

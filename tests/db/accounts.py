@@ -5,6 +5,7 @@ from typing import Any
 
 from db import Database
 from db.connection import connect
+from passwords import digest
 
 NOW = "2026-01-31T12:00:00.000Z"
 
@@ -16,6 +17,7 @@ def account(name: str) -> dict[str, Any]:
         "me": None,
         "username": name,
         "username_key": name,
+        "username_key_hash": digest(name),
         "email": email,
         "email_key": email,
         "password_hash": "nobody's",

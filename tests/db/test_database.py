@@ -291,7 +291,7 @@ def test_a_database_without_our_tables_is_named_with_the_file_that_misses_them(t
     path = tmp_path / "rowboat.db"
     connect(path, create=True).close()
 
-    with pytest.raises(StartupError, match=r"addresses/delete_old\.sql:\d+: no such table"):
+    with pytest.raises(StartupError, match=r"accounts/changes\.sql:\d+: no such table"):
         Database(path, HOME / "sql")
 
 

@@ -224,7 +224,7 @@ def test_each_of_our_files_says_what_it_does(schema):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_of_our_files_is_named_by_a_resource_and_a_verb(name):
-    assert re.fullmatch(r"[a-z]+s/[a-z]+(_[a-z]+)*", name)
+    assert re.fullmatch(r"([a-z]+s|audit|outbox)/[a-z]+(_[a-z]+)*", name)
 
 
 def called_files():

@@ -18,7 +18,16 @@ ROWS = {
         1: f"""
             INSERT INTO users (id, username, username_key, email, email_key, password_hash, bio, created_at, updated_at)
             VALUES (3, 'Ann', 'ann', 'Ann@example.org', 'ann@example.org', 'hash', 'Rows; at dawn.', {NOW}, {NOW}),
-                   (7, 'bob', 'bob', 'bob@example.org', 'bob@example.org', 'hash', NULL, {NOW}, {NOW})"""
+                   (7, 'bob', 'bob', 'bob@example.org', 'bob@example.org', 'hash', NULL, {NOW}, {NOW})""",
+        11: f"""
+            INSERT INTO users (
+                id, username, username_key, email, email_key, password_hash, role, suspended_at, bio,
+                created_at, updated_at
+            )
+            VALUES (3, 'Ann', 'ann', 'Ann@example.org', 'ann@example.org', 'hash', 'admin', NULL, 'Rows; at dawn.',
+                    {NOW}, {NOW}),
+                   (7, 'bob', 'bob', 'bob@example.org', 'bob@example.org', 'hash', 'member', {NOW}, NULL,
+                    {NOW}, {NOW})""",
     },
     "sessions": {
         2: f"""
@@ -49,6 +58,11 @@ ROWS = {
             INSERT INTO comments (id, article_id, author_id, body, created_at)
             VALUES (31, 11, 7, 'Well said; very.', {NOW}), (32, 11, 3, 'Thanks', {NOW})"""
     },
+    "reserved_usernames": {11: f"INSERT INTO reserved_usernames VALUES ('{'0c' * 32}')"},
+    "audit": {12: f"INSERT INTO audit VALUES (41, {NOW}, 3, 'article.delete', 7, 11, 'a-request')"},
+    "audit_horizon": {12: f"UPDATE audit_horizon SET created_at = {NOW}"},
+    "password_resets": {13: f"INSERT INTO password_resets VALUES ('{'0d' * 32}', 3, {NOW})"},
+    "outbox": {13: f"INSERT INTO outbox VALUES (51, 3, {NOW}, {NOW}, 2)"},
 }
 
 

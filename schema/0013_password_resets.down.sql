@@ -1,0 +1,3 @@
+-- Forgets the tokens that were mailed, and the mails that wait.
+DROP TABLE outbox;
+DROP TABLE password_resets;

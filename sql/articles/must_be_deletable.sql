@@ -1,0 +1,17 @@
+-- Refuse to delete an article of somebody else, unless a moderator asks.
+--
+--   :slug  TEXT     a slug that the article has or had
+--   :me    INTEGER  the caller's user id
+--
+-- Returns one row: the verdict, NULL when the caller may delete the article.
+
+SELECT CASE
+           WHEN articles.id IS NULL                       THEN 'article: not found'
+           WHEN articles.author_id <> :me
+            AND caller.role NOT IN ('moderator', 'admin') THEN 'article: forbidden'
+       END AS verdict
+  -- There is an answer also when the joins find nothing.
+  FROM users AS caller
+  LEFT JOIN slugs    ON slugs.slug = :slug
+  LEFT JOIN articles ON articles.id = slugs.article_id
+ WHERE caller.id = :me;

@@ -1,0 +1,6 @@
+-- Forget a mail: it was sent, or given up.
+--
+--   :id  INTEGER  the mail's id
+
+DELETE FROM outbox
+ WHERE id = :id;

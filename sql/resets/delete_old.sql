@@ -1,0 +1,12 @@
+-- Delete tokens that are no good any longer, some at a time.
+--
+--   :reset_expired  TEXT     those that were made at or before this time
+--   :most           INTEGER  how many rows to delete at most
+
+DELETE FROM password_resets
+ WHERE token_hash IN (
+           SELECT token_hash
+             FROM password_resets
+            WHERE created_at <= :reset_expired
+            ORDER BY created_at
+            LIMIT :most);

@@ -1,0 +1,11 @@
+-- Delete an account with everything that hangs on it (ON DELETE CASCADE), and keep its name from being taken.
+--
+--   :me                 INTEGER  the user who leaves
+--   :username_key_hash  TEXT     SHA-256 of the folded username
+
+INSERT INTO reserved_usernames (username_key_hash)
+VALUES (:username_key_hash)
+    ON CONFLICT DO NOTHING;
+
+DELETE FROM users
+ WHERE id = :me;

@@ -1,0 +1,12 @@
+-- Refuse what only admins may ask.
+--
+--   :me  INTEGER  the caller's user id
+--
+-- Returns a verdict, or no row when the caller is one.
+
+SELECT 'route: forbidden' AS verdict
+ WHERE NOT EXISTS (SELECT 1
+                     FROM users
+                    WHERE id = :me
+                      AND role = 'admin'
+                      AND suspended_at IS NULL);
