@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -13,12 +13,12 @@ from cli import commands, database_option, open_database, settings
 from db import Database, StartupError
 from db.clock import ago, now
 from handlers import users
+from handlers.admin import Role
 from handlers.fields import EVERYTHING, fold
-from passwords import digest
-from plugins.authentication import new_token
+from passwords import digest, new_token
 from plugins.validation import validated
 
-_ROLES = ["member", "moderator", "admin"]
+_ROLES = list(get_args(Role))
 
 _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -36,7 +36,7 @@ def user_group() -> None:
 def user_list(q: str | None, role: str | None, as_json: bool, **flags: Any) -> None:
     """Show accounts, newest first."""
     with open_database(**flags) as database:
-        accounts = list(_accounts(database, q and fold(q), role))
+        accounts = list(_accounts(database, fold(q) if q else None, role))
     if as_json:
         click.echo(json.dumps(accounts, ensure_ascii=False, indent=2))
         return
@@ -80,7 +80,9 @@ def user_promote(username: str, role: str, **flags: Any) -> None:
     with open_database(**flags) as database:
         account = _account(database, username)
         if _ROLES.index(account["role"]) >= _ROLES.index(role):
-            raise StartupError(f"{account['username']} is {_a(account['role'])} already; `user demote` takes that away")
+            raise StartupError(
+                f"{account['username']} is {_a(account['role'])} already; `user demote` takes rights away"
+            )
         _change(database, username, role=role)
 
 
@@ -94,7 +96,7 @@ def user_demote(username: str, role: str, yes: bool, **flags: Any) -> None:
     with open_database(**flags) as database:
         account = _account(database, username)
         if _ROLES.index(account["role"]) <= _ROLES.index(role):
-            raise StartupError(f"{account['username']} is {_a(account['role'])}; `user promote` makes more of that")
+            raise StartupError(f"{account['username']} is {_a(account['role'])}; `user promote` gives more rights")
         _confirm(yes, f"{account['username']} loses what {_a(account['role'])} may do. Go on?")
         _change(database, username, role=role)
 
@@ -139,21 +141,24 @@ def user_reset(username: str, **flags: Any) -> None:
             **audit.of_command("user.request_reset"),
         )
     link = settings(**flags).reset_link
-    click.echo(f"For {account['username']}, once and within an hour: PUT /api/users/password-reset with the token")
+    how = "follow the link" if link else "PUT /api/users/password-reset with the token"
+    click.echo(f"For {account['username']}, once and within an hour: {how}")
     click.echo(link.replace("{token}", token) if link else token)
 
 
 def _account(database: Database, username: str) -> dict[str, Any]:
-    found = database.read("users/identify", "accounts/render", username_key=fold(username), page=None)
-    if found is None:
+    return _parsed(database.read("users/identify", "accounts/render", username_key=fold(username), page=None), username)
+
+
+def _parsed(answer: str | None, username: str) -> dict[str, Any]:
+    if answer is None:
         raise StartupError(f"nobody is called {username}; `user list` shows who there is")
-    account: dict[str, Any] = json.loads(found)["user"]
+    account: dict[str, Any] = json.loads(answer)["user"]
     return account
 
 
 def _change(database: Database, username: str, role: str | None = None, suspended: bool | None = None) -> None:
     """What PATCH /admin/users/… does, without a caller: whoever runs the server may change anybody."""
-    _account(database, username)
     answer = database.write(
         "users/identify",
         "accounts/must_leave_an_admin",
@@ -169,7 +174,7 @@ def _change(database: Database, username: str, role: str | None = None, suspende
         now=now(),
         **audit.of_command(),
     )
-    account = json.loads(answer)["user"]
+    account = _parsed(answer, username)
     click.echo(f"{account['username']} is {_a(account['role'])}{', suspended' if account['suspended'] else ''}")
 
 
@@ -188,17 +193,22 @@ def audit_group() -> None:
 
 
 @audit_group.command("prune")
-@click.option("--days", type=click.IntRange(1), default=365, show_default=True, help="Keep so many.")
+@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="Keep so many.")
 @database_option
 def audit_prune(days: int, **flags: Any) -> None:
-    """Delete what the audit log holds of longer ago. There is no other way to delete from it."""
+    """Delete what the audit log holds of longer ago. Nothing else can, and nothing is asked: it is for timers."""
+    horizon = ago(timedelta(days=days))
+    pruned = 0
     with open_database(**flags) as database:
-        pruned = database.write(
-            "audit/prune",
+        database.write(
+            "audit/move_horizon",
             "audit/note",
-            horizon=ago(timedelta(days=days)),
+            horizon=horizon,
             me=None,
             now=now(),
             **audit.of_command("audit.prune"),
         )
+        # Some at a time: others write in between.
+        while deleted := database.write("audit/delete_old", horizon=horizon, most=10_000):
+            pruned += deleted
     click.echo(f"{pruned} entries of more than {days} days ago are gone")

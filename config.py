@@ -73,10 +73,10 @@ def _origins(value: str) -> tuple[str, ...]:
 
 
 def _mail_server(value: str) -> str:
-    parts = urlsplit(value)
     try:
+        parts = urlsplit(value)
         usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
-    except ValueError:  # of a port that is no number
+    except ValueError:  # its text quotes what was given
         usable = False
     if value and not usable:
         raise ValueError("smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty")

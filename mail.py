@@ -11,18 +11,17 @@ import smtplib
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from email.message import EmailMessage
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from config import Config
 from db import Database, StartupError, Unavailable
 from db.clock import ago, now
-from passwords import digest
-from plugins.authentication import new_token
+from passwords import digest, new_token
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_STOP = 5
@@ -50,22 +49,24 @@ def sending(config: Config, database: Database) -> Iterator[None]:
 
     Raises StartupError where the lock that they share cannot be made."""
     stopping = threading.Event()
-    with closing(_Turn(database)) as turn:
-        arguments = (config, database, turn, stopping)
-        thread = threading.Thread(target=_keep_sending, args=arguments, name="mail", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stopping.set()
-            thread.join(_SECONDS_TO_STOP)
+    turn = _Turn(database)
+    arguments = (config, database, turn, stopping)
+    thread = threading.Thread(target=_keep_sending, args=arguments, name="mail", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(_SECONDS_TO_STOP)
+        if not thread.is_alive():  # else it still sends, and the end of the process gives the turn to another
+            turn.close()
 
 
 def _keep_sending(config: Config, database: Database, turn: "_Turn", stopping: threading.Event) -> None:
     log = logging.getLogger("rowboat")
     while not stopping.wait(_SECONDS_BETWEEN_LOOKS):
         try:
-            while turn.is_ours() and not stopping.is_set() and _send_next(config, database, log):
+            while not stopping.is_set() and turn.is_ours() and _send_next(config, database, log):
                 pass
         except Unavailable as error:
             log.warning("mail: %s", error)
@@ -97,33 +98,42 @@ class _Turn:
 
 def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
     """Send the mail that is due; false when none is."""
-    mail = database.row("outbox/next", now=now())
-    if mail is None:
+    due = database.row("outbox/next", now=now())
+    if due is None:
         return False
+    which = f"mail {due['id']} to user {due['user_id']}"
+    if due["created_at"] < ago(_GIVE_UP_AFTER):
+        log.error("%s: given up after a day", which)
+        database.write("outbox/delete", id=due["id"])
+        return True
     token = new_token()
-    delay = min(_FIRST_DELAY * 2 ** min(mail["attempts"], 10), _LONGEST_DELAY)
+    delay = min(_FIRST_DELAY * 2 ** min(due["attempts"], 10), _LONGEST_DELAY)
     database.write(
         "outbox/delay",
         "resets/create",
-        id=mail["id"],
+        id=due["id"],
         next_attempt_at=ago(-delay),
-        user_id=mail["user_id"],
+        user_id=due["user_id"],
         token_hash=digest(token),
         now=now(),
     )
+    # Only now is the address asked for: whoever changes it from here on takes the token back as well.
+    mail = database.row("outbox/find", id=due["id"])
+    if mail is None:  # its user has left
+        return True
     try:
         _send(config, mail, token)
     except Exception as error:  # also ours: addresses and passwords that mails cannot hold raise all kinds of errors
-        if mail["created_at"] > ago(_GIVE_UP_AFTER):
-            log.warning("mail %d to user %d: %s; tried again later", mail["id"], mail["user_id"], _reason(error))
-            return True
-        log.error("mail %d to user %d: %s; given up", mail["id"], mail["user_id"], _reason(error))
-    database.write("outbox/delete", id=mail["id"])
+        log.warning("%s: %s; tried again later", which, _reason(error))
+        return True
+    database.write("outbox/delete", id=due["id"])
     return True
 
 
 def _send(config: Config, mail: dict[str, Any], token: str) -> None:
     """Raises an error; then the server has not taken it, or has not said so."""
+    if parseaddr(mail["email"]) != ("", mail["email"]):
+        raise ValueError("an address that a mail server would read differently")
     url = urlsplit(config.smtp_url)
     message = _message(config, url, mail, token)
     with _connection(url) as server:

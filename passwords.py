@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import secrets
 import threading
 from pathlib import Path
 
@@ -45,6 +46,11 @@ def is_common(password: str) -> bool:
 def _common_passwords() -> frozenset[str]:
     lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
     return frozenset(line for line in lines if not line.startswith("#"))
+
+
+def new_token() -> str:
+    """256 bits of chance as 43 characters that are safe in a header and in a link."""
+    return secrets.token_urlsafe(32)
 
 
 def digest(text: str) -> str:

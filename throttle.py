@@ -100,7 +100,7 @@ def reset(address: str | None) -> dict[str, Any]:
 
 def own_password(me: int) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when a user proves to know the password."""
-    account = f"password of user {me}"
+    account = _of_user("password", me)
     return _counted("login", {account: _LOGINS_OF_ACCOUNT}) | {"account_subject": account, "address_subject": None}
 
 
@@ -108,18 +108,23 @@ def account_changes(me: int) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when a user takes another name, email or password.
 
     Each tells whether a name is taken, or hashes."""
-    return _counted("user", {f"changes of user {me}": _CHANGES_OF_USER})
+    return _counted("user", {_of_user("changes", me): _CHANGES_OF_USER})
 
 
 def posts(what: str, me: int, config: Config) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when a user publishes; `what` is articles or comments."""
-    return _counted(what, {f"{what} of user {me}": Limit(config.posts_per_hour, 3600 / config.posts_per_hour)})
+    return _counted(what, {_of_user(what, me): Limit(config.posts_per_hour, 3600 / config.posts_per_hour)})
 
 
-def subjects_of(me: int, email_key: str) -> str:
-    """Under which subjects a user's attempts are counted, as a JSON array for sql/attempts/forget.sql."""
-    counted = (f"{what} of user {me}" for what in ("password", "changes", "articles", "comments"))
-    return json.dumps([_login_to(email_key), _registration_of(email_key), _reset_of(email_key), *counted])
+def guesses_of(me: int, email_key: str) -> list[str]:
+    """Under which subjects guesses at a user's password are counted, for sql/attempts/forget.sql."""
+    return [_login_to(email_key), _of_user("password", me)]
+
+
+def subjects_of(me: int, email_key: str) -> list[str]:
+    """Under which subjects anything is counted of a user, for sql/attempts/forget.sql."""
+    others = [_of_user(what, me) for what in ("changes", "articles", "comments")]
+    return [*guesses_of(me, email_key), _registration_of(email_key), _reset_of(email_key), *others]
 
 
 def _counted(what: str, limits: dict[str, Limit]) -> dict[str, Any]:
@@ -143,3 +148,7 @@ def _registration_of(email_key: str) -> str:
 
 def _reset_of(email_key: str) -> str:
     return f"reset of {digest(email_key)}"
+
+
+def _of_user(what: str, me: int) -> str:
+    return f"{what} of user {me}"

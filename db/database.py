@@ -43,7 +43,8 @@ class Database:
 
     def read(self, *names: str, **parameters: Any) -> Any:
         """The column `response` of what `row` returns: a response body as JSON text; None without a row."""
-        return _response(self.row(*names, **parameters))
+        row = self.row(*names, **parameters)
+        return row["response"] if row else None
 
     def row(self, *names: str, **parameters: Any) -> Row | None:
         """Run files in order, on one snapshot of the database.
@@ -113,7 +114,8 @@ class Database:
 
         def call(connection: sqlite3.Connection) -> Any:
             with _unavailable_told():
-                return _response(_run(connection, files, parameters, ran))
+                row = _run(connection, files, parameters, ran)
+                return row.get("response") if row else None
 
         return self._writer.submit(call)
 
@@ -166,10 +168,6 @@ def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) ->
         else:
             return None
     return found
-
-
-def _response(row: Row | None) -> Any:
-    return row.get("response") if row else None
 
 
 @contextmanager

@@ -171,9 +171,13 @@ def stats(db: Database, me: int, query: StatsQuery) -> str:
     """What happened on each of the last days, and how it grows from week to week. For admins."""
     today = date.fromisoformat(now()[:10])  # asked for once: midnight may come at any moment
     first = today - timedelta(query.days - 1)
-    reckoned = first - timedelta(13)
     return db.read(
-        "users/must_be_admin", "stats/daily", me=me, today=str(today), first=str(first), reckoned=str(reckoned)
+        "users/must_be_admin",
+        "stats/daily",
+        me=me,
+        today=str(today),
+        first=str(first),
+        since=str(first - timedelta(13)),
     )
 
 

@@ -1,5 +1,6 @@
 """Leaving: taking everything along, and closing the account."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,7 @@ import audit
 import throttle
 from db import Database
 from db.clock import now
+from handlers.admin import Role
 from handlers.fields import Model, Text
 from handlers.users import own_credentials, require_password
 from passwords import digest
@@ -22,13 +24,13 @@ class Leaving(Model):
     content: Literal["delete", "keep"] = Field(description="Whether articles and comments go, too.")
 
 
-class Account(BaseModel):
+class OwnAccount(BaseModel):
     """The caller's account with what others do not see."""
 
     id: int
     username: str
     email: str
-    role: str
+    role: Role
     suspendedAt: datetime | None
     bio: str | None
     image: str | None
@@ -41,7 +43,7 @@ class Account(BaseModel):
 class Export(BaseModel):
     """Everything that is held about the caller, by what it is. Each entry holds names and times of its own."""
 
-    user: Account
+    user: OwnAccount
     articles: list[dict[str, Any]]
     comments: list[dict[str, Any]]
     favorites: list[dict[str, Any]]
@@ -58,7 +60,7 @@ class Export(BaseModel):
 def export(db: Database, me: int) -> str:
     """Everything that is held about the caller, as one document. Never a hash of a password or a token."""
     subjects = throttle.subjects_of(me, own_credentials(db, me)["email_key"])
-    return db.read("users/export", me=me, subjects=subjects)
+    return db.read("users/export", me=me, subjects=json.dumps(subjects))
 
 
 def leave(db: Database, me: int, user: Leaving) -> None:
@@ -76,11 +78,12 @@ def leave(db: Database, me: int, user: Leaving) -> None:
         me=me,
         token_hash=sent_token_hash(),
         username_key=account["username_key"],
+        email_key=account["email_key"],
         username_key_hash=digest(account["username_key"]),
         password_hash=account["password_hash"],
         role="deleted",
         suspended=None,
-        subjects=throttle.subjects_of(me, account["email_key"]),
+        subjects=json.dumps(throttle.subjects_of(me, account["email_key"])),
         now=now(),
         **audit.of_request("user.delete", user_id=me),
     )

@@ -65,8 +65,8 @@ def reset(db: Database, config: Config, user: Reset) -> None:
         "attempts/forget",
         me=account["id"],
         changes=json.dumps({"password_hash": hash_password(user.password)}),
-        token_hash=token_hash,
-        subjects=throttle.subjects_of(account["id"], account["email_key"]),
+        token_hash=token_hash,  # no session has this one: all of them end
+        subjects=json.dumps(throttle.guesses_of(account["id"], account["email_key"])),
         now=now(),
         **audit.of_request("user.reset_password", user_id=account["id"]),
     )

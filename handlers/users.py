@@ -13,9 +13,9 @@ from config import Config
 from db import Database, Refused
 from db.clock import ago, now
 from handlers.fields import Model, Text, fold, optional, wrong
-from passwords import digest, hash_password, is_common, needs_rehash, verify_password
+from passwords import digest, hash_password, is_common, needs_rehash, new_token, verify_password
 from plugins import errors
-from plugins.authentication import SESSION_LIFETIME, new_token, sent_token
+from plugins.authentication import SESSION_LIFETIME, sent_token
 
 
 def _username(value: str) -> str:
@@ -87,7 +87,6 @@ class UserChanges(Model):
 # What a login is checked against when nobody has the email.
 _NOBODY: dict[str, Any] = {
     "id": None,
-    "email_key": None,
     "password_hash": None,
     "is_suspended": False,
     "has_logged_in_from_there": False,
@@ -299,6 +298,7 @@ def require_password(db: Database, me: int, account: dict[str, Any], sent: dict[
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
     ((field, password),) = sent.items()
     if not verify_password(account["password_hash"], password):
+        db.write("audit/note", me=me, now=now(), **audit.of_request("user.login_failed", user_id=me))
         raise errors.invalid({field: "is wrong"})
     db.write("attempts/forgive", **attempt)
 

@@ -1,6 +1,5 @@
 """Who is calling: tokens, and the sessions that they stand for."""
 
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -21,11 +20,6 @@ TOUCH_EVERY = timedelta(hours=1)
 
 # So long does a request wait for that.
 _PATIENCE_S = 0.1
-
-
-def new_token() -> str:
-    """256 bits of chance as 43 characters that are safe in a header."""
-    return secrets.token_urlsafe(32)
 
 
 def sent_token() -> str:

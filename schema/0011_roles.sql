@@ -42,6 +42,11 @@ SELECT id, username, username_key, email, email_key, password_hash, bio, image,
        articles_count, favorites_count, created_at, updated_at
   FROM users;
 
+-- After a way back, whoever stands for all who have left is there already: no account has an email without an @.
+UPDATE users_new
+   SET role = 'deleted'
+ WHERE email_key = 'deleted user';
+
 -- No id of a deleted user comes back.
 UPDATE sqlite_sequence
    SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'users')

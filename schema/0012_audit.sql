@@ -18,7 +18,7 @@ CREATE TABLE audit (
 CREATE INDEX audit_actor_id_idx ON audit (actor_id);
 -- For sql/users/export.sql.
 CREATE INDEX audit_user_id_idx ON audit (user_id);
--- For sql/audit/prune.sql.
+-- For sql/audit/delete_old.sql.
 CREATE INDEX audit_created_at_idx ON audit (created_at);
 
 -- One row: what is older than this may be deleted.

@@ -303,7 +303,6 @@ def test_what_is_refused_is_not_noted(api, root, promote):
         (root, "PATCH", "/admin/users/root", {"user": {"role": "member"}}, 409),
         (root, "PATCH", "/admin/users/ann", {"user": {"role": "admin", "suspended": 1}}, 422),
         (root, "DELETE", "/user", {"user": {"password": PASSWORD, "content": "keep"}}, 409),
-        (ann, "DELETE", "/user", {"user": {"password": "another horse", "content": "keep"}}, 422),
         (ann, "PUT", "/user", {"user": {"username": "bob", "password": "another horse"}}, 409),
         (api, "POST", "/users", {"user": account}, 409),
         (api, "PUT", "/users/password-reset", {"user": {"token": "a token", "password": PASSWORD}}, 422),
@@ -311,6 +310,13 @@ def test_what_is_refused_is_not_noted(api, root, promote):
         someone.refusal(status, method, path, body)
 
     assert log(root) == before
+
+
+def test_a_guess_at_the_own_password_is_noted(api, root):
+    ann = api.someone("ann")
+    leaving = {"user": {"password": "another horse", "content": "keep"}}
+
+    assert noted(root, lambda: ann.refusal(422, "DELETE", "/user", leaving)) == [("ann", "user.login_failed", "ann")]
 
 
 def test_an_act_that_cannot_be_noted_is_not_done(api, db, root):
@@ -443,6 +449,20 @@ def test_beyond_the_horizon_anything_may_go_and_nothing_before_it(old_entries, d
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             sqlite(db, "DELETE FROM audit WHERE id = ? OR created_at < ?", id, ago(days * DAY))
     assert [entry["id"] for entry in log(root)] == [6, 5, 4, 3, 1]
+
+
+def test_more_than_goes_at_once_is_pruned_all_the_same(db, root):
+    old = ago(400 * DAY)
+    sqlite(
+        db,
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10001)"
+        " INSERT INTO audit (created_at, action) SELECT ?, 'user.login_failed' FROM numbers",
+        old,
+    )
+
+    prunes(db, 365)
+
+    assert sqlite(db, "SELECT count(*) FROM audit WHERE created_at <= ?", old) == [(0,)]
 
 
 def test_the_id_of_what_was_pruned_is_never_given_again(db, root):

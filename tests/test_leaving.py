@@ -9,13 +9,17 @@ from inspect import isfunction
 from urllib.parse import quote, urlencode
 
 import pytest
+from webtest import TestApp
 
+import app
 import throttle
 from config import Config
+from db import Database
 from db.connection import connect
+from db.migrations import migrate, rollback
 from handlers.fields import fold
 from passwords import digest
-from tests.conftest import PASSWORD, Someone, sqlite
+from tests.conftest import HOME, PASSWORD, Api, Someone, sqlite
 from tests.test_counters import counted_something, miscounted
 
 pytestmark = pytest.mark.usefixtures("cheap_hashes")
@@ -140,7 +144,7 @@ COUNTED = {
     "account_changes": lambda me, email_key: [throttle.account_changes(me)],
     "posts": lambda me, email_key: [throttle.posts(what, me, Config()) for what in ("articles", "comments")],
 }
-COUNTS_NO_USER = {"now_ms", "client_address", "subjects_of", "reset"}
+COUNTS_NO_USER = {"now_ms", "client_address", "guesses_of", "subjects_of", "reset"}
 
 
 def subjects(me, email_key):
@@ -749,3 +753,29 @@ def test_whatever_writes_overwrites_what_it_deletes(db):
     assert db._writer.submit(asked).result() == [(1,)]
     with closing(connect(db.path)) as connection:
         assert asked(connection) == [(1,)]
+
+
+def test_nobody_follows_deleted_user(api, cheap_hashes):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    ann.writes("Dawn")
+    ann.leaves("keep")
+
+    assert bob.follows("deleted user")["following"] is False
+    assert bob.feed()["articlesCount"] == 0
+
+
+def test_after_the_schema_went_back_and_forth_people_leave_as_before(db, cheap_hashes):
+    api = Api(TestApp(app.make_app(Config(), db)))
+    ann, bob = api.someone("ann"), api.someone("bob")
+    first, second = ann.writes("Dawn"), bob.writes("Dusk")
+    ann.leaves("keep")
+    db.close()
+
+    rollback(db.path, HOME / "schema", to=10, backup=False)
+    migrate(db.path, HOME / "schema", backup=False)
+
+    with closing(Database(db.path, HOME / "sql")) as again:
+        api = Api(TestApp(app.make_app(Config(), again)))
+        api.logs_in("bob@example.org").leaves("keep")
+        assert [api.reads(slug)["author"]["username"] for slug in (first, second)] == ["deleted user"] * 2
+        assert sqlite(again, "SELECT count(*) FROM users") == [(1,)]

@@ -540,7 +540,7 @@ def test_a_mail_is_not_tried_again_before_its_time(sending, db, caplog, post_off
 
 def test_after_a_day_a_mail_is_given_up_and_whoever_asks_again_gets_one(sending, db, caplog, post_office):
     office = post_office()
-    office.replies = ["451 4.3.0 <ann@example.org>: not now"] * 2
+    office.replies = ["451 4.3.0 <ann@example.org>: not now"]
     with sending(smtp_url=office.url()) as api:
         api.someone("ann")
         requests(api)
@@ -552,9 +552,49 @@ def test_after_a_day_a_mail_is_given_up_and_whoever_asks_again_gets_one(sending,
         (letter,) = office.takes()
 
     assert [message for level, message in logged(caplog) if level == "ERROR"] == [
-        "mail 1 to user 1: SMTPDataError 451; given up"
+        "mail 1 to user 1: given up after a day"
     ]
     assert letter.id.startswith("<2.")
+
+
+def test_a_mail_that_has_waited_for_a_day_is_not_sent_any_more(sending, asks, db, post_office):
+    office = post_office()
+    api = asks(smtp_url=office.url())  # nobody sends yet
+    for name in ("ann", "bob"):
+        api.someone(name)
+        requests(api, name)
+    sqlite(db, "UPDATE outbox SET created_at = ? WHERE user_id = 1", ago(timedelta(days=1, seconds=1)))
+
+    with sending(smtp_url=office.url()):
+        until(lambda: not waiting(db))
+
+    assert [letter.recipients for letter in office.letters] == [["bob@example.org"]]
+
+
+@pytest.mark.parametrize("odd", ["x<bob@example.org", "bob,x@example.org", "bob(x)@example.org"])
+def test_an_address_that_a_mail_server_would_read_as_another_ones_gets_no_mail(sending, db, caplog, post_office, odd):
+    office = post_office()
+    with sending(smtp_url=office.url()) as api:
+        api.someone("ann", email=odd)
+        api.post("/users/password-reset", {"user": {"email": odd}}, status=202)
+        is_logged(caplog)
+
+    assert not office.letters
+    assert logged(caplog)[0][1] == "mail 1 to user 1: ValueError; tried again later"
+
+
+def test_a_token_that_is_on_its_way_to_an_address_that_was_changed_is_no_good(sending, db, monkeypatch, post_office):
+    office = post_office()
+    send = mail._send
+    with sending(smtp_url=office.url()) as api:
+        ann = api.someone("ann")
+        monkeypatch.setattr(mail, "_send", lambda *given: (ann.changes(email="ann@example.net"), send(*given)))
+        requests(api)
+        (letter,) = office.takes()
+
+    assert letter.recipients == ["ann@example.org"]
+    new = {"user": {"token": letter.token, "password": "battery staple"}}
+    assert api.refusal(422, "PUT", "/users/password-reset", new) == {"token": "is wrong or too old"}
 
 
 def test_an_address_that_no_mail_can_name_holds_nobody_up_and_is_given_up(sending, db, caplog, post_office):
@@ -646,8 +686,10 @@ def test_where_nothing_waits_the_mail_server_is_left_alone(sending, post_office)
         api.someone("ann")
         requests(api, "nobody")
         api.logs_in("ann@example.org")
+        requests(api)
+        office.takes()
 
-    assert office.connections == 0
+    assert office.connections == 1
 
 
 @needs_proc

@@ -224,3 +224,7 @@ def types(schema: Schema) -> list[str]:
     """The types that a schema names, as a list."""
     kind = schema.get("type", [])
     return [kind] if isinstance(kind, str) else kind
+
+
+def test_no_two_models_share_a_name():
+    assert not [name for name in document()["components"]["schemas"] if "__" in name]

@@ -96,6 +96,8 @@ WRITES = [
     ("DELETE", "/profiles/bob/follow", None),
     ("PUT", "/user", {"user": {"bio": "Rows at dawn"}}),
     ("DELETE", "/user/sessions", None),
+    ("DELETE", "/user/sessions/1", None),
+    ("DELETE", "/user", LEAVING),
 ]
 
 

@@ -59,7 +59,17 @@ def test_a_setting_that_cannot_be_used_says_what_it_may_be(name, value, expected
     assert str(refused.value) == f"{name} is {value!r}; it must be {expected}"
 
 
-@pytest.mark.parametrize("url", ["mail.example.org", "http://u:secret@mail.example.org", "smtp://", "smtps://h:secret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.example.org",
+        "http://u:secret@mail.example.org",
+        "smtp://",
+        "smtps://h:secret",
+        "smtp://u:se℀cret@h",
+        "smtp://[secret",
+    ],
+)
 def test_a_mail_server_that_cannot_be_used_says_so_without_its_password(url):
     with pytest.raises(ConfigError) as refused:
         Config.from_environment({"ROWBOAT_SMTP_URL": url})

@@ -480,7 +480,7 @@ def test_a_new_password_that_is_refused_ends_no_session(api):
 
 
 @pytest.mark.parametrize("change", [{"email": "ann@example.net"}, {"password": "battery staple"}])
-def test_a_new_email_or_password_takes_back_the_tokens_that_were_mailed(api, db, change):
+def test_a_new_email_or_password_revokes_the_tokens_that_were_mailed(api, db, change):
     ann = api.someone("ann")
     db.write("resets/create", user_id=1, token_hash=digest("mailed"), now=now())
 

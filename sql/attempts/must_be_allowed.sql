@@ -1,6 +1,6 @@
 -- Refuse what was tried too often of late.
 --
---   :what    TEXT     what is tried, as the answer names it: login, registration, articles, comments
+--   :what    TEXT     what is tried, as the answer names it: login, registration, reset, user, articles, comments
 --   :limits  TEXT     a JSON array of objects, of which this file reads `subject`: who is counted
 --   :now_ms  INTEGER  the time of the request in milliseconds since 1970
 --

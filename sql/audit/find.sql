@@ -5,7 +5,7 @@
 --   :limit   INTEGER      how many entries a page has
 --
 -- Returns one row for sql/audit/render.sql: page (a JSON array of ids) and next (the id before which the
--- next page begins; NULL on the last page). What a user who has left did is found without a name alone.
+-- next page begins; NULL on the last page). What a user who has left did has no name to ask for.
 
 WITH
 -- One arm for each question; the other finds nothing at once. One more than was asked for tells whether there is a

@@ -1,18 +1,14 @@
--- The mail that is due, the longest one first.
+-- The mail that is due, the one that has waited longest first.
 --
 --   :now  TEXT  the time
 --
--- Returns one row: the mail's id, since when it waits, how often it was tried, and to whom it goes; no row when
--- none is due.
+-- Returns one row: the mail's id, whose it is, since when it waits, and how often it was tried; no row when none is due.
 
-SELECT outbox.id,
-       outbox.created_at,
-       outbox.attempts,
-       users.id AS user_id,
-       users.username,
-       users.email
+SELECT id,
+       user_id,
+       created_at,
+       attempts
   FROM outbox
- CROSS JOIN users ON users.id = outbox.user_id
- WHERE outbox.next_attempt_at <= :now
- ORDER BY outbox.next_attempt_at
+ WHERE next_attempt_at <= :now
+ ORDER BY next_attempt_at
  LIMIT 1;

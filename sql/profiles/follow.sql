@@ -8,4 +8,5 @@ INSERT INTO follows (follower_id, followed_id, created_at)
 SELECT :me, id, :now
   FROM users
  WHERE username_key = :username_key
+   AND role <> 'deleted' -- what people have left behind is nobody's feed
     ON CONFLICT DO NOTHING;

@@ -1,4 +1,4 @@
--- Let somebody set a new password who shows a token; nobody, when the user has left.
+-- Make a token by which a user sets a new password; none when the user has left.
 --
 --   :user_id     INTEGER  who
 --   :token_hash  TEXT     SHA-256 of the token

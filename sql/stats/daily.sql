@@ -1,8 +1,8 @@
 -- What happened on each of the last days, today first, and how that compares with a week before.
 --
---   :today     TEXT  the day of the request in UTC, 2026-01-31
---   :first     TEXT  the first day to show
---   :reckoned  TEXT  13 days before it: the two weeks that the first day is compared over begin here
+--   :today  TEXT  the day of the request in UTC, 2026-01-31
+--   :first  TEXT  the first day to show
+--   :since  TEXT  13 days before it: the two weeks that the first day is compared over begin here
 --
 -- Returns the response body as JSON. Growth is that of the seven days up to a day over the seven before them:
 -- 0.25 is a quarter more; NULL when nothing happened in those. What was deleted since is not counted.
@@ -10,7 +10,7 @@
 WITH RECURSIVE
 -- A row for each day, also for one on which nothing happened.
 days AS (
-    SELECT :reckoned AS day
+    SELECT :since AS day
      UNION ALL
     SELECT strftime('%Y-%m-%d', day, '+1 day') FROM days WHERE day < :today
 ),
@@ -18,18 +18,18 @@ days AS (
 registered AS (
     SELECT substr(created_at, 1, 10) AS day, count(*) AS registrations
       FROM users
-     WHERE created_at >= :reckoned
+     WHERE created_at >= :since
        AND role <> 'deleted'
      GROUP BY 1
 ),
 written AS MATERIALIZED (
     SELECT substr(created_at, 1, 10) AS day, author_id, 1 AS is_article
       FROM articles
-     WHERE created_at >= :reckoned
+     WHERE created_at >= :since
      UNION ALL
     SELECT substr(created_at, 1, 10), author_id, 0
       FROM comments
-     WHERE created_at >= :reckoned
+     WHERE created_at >= :since
 ),
 published AS (
     SELECT day,
