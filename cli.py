@@ -61,6 +61,8 @@ def settings(**flags: Any) -> Config:
 def open_database(**flags: Any) -> Iterator[Database]:
     """The database that the settings name, as it is. Raises StartupError where it is missing or not migrated."""
     config = settings(**flags)
+    if not config.database.exists():
+        raise StartupError(f"{config.database}: there is no such database; the commands migrate and serve make one")
     _require_migrated(config)
     with closing(Database(config.database, SQL, config.synchronous)) as database:
         yield database

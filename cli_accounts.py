@@ -12,7 +12,7 @@ import terminal
 from cli import commands, database_option, open_database, settings
 from db import Database, StartupError
 from db.clock import ago, now
-from handlers import users
+from handlers import leaving, users
 from handlers.admin import Role
 from handlers.fields import EVERYTHING, fold
 from passwords import digest, new_token
@@ -96,7 +96,9 @@ def user_demote(username: str, role: str, yes: bool, **flags: Any) -> None:
     with open_database(**flags) as database:
         account = _account(database, username)
         if _ROLES.index(account["role"]) <= _ROLES.index(role):
-            raise StartupError(f"{account['username']} is {_a(account['role'])}; `user promote` gives more rights")
+            raise StartupError(
+                f"{account['username']} is {_a(account['role'])} already; `user promote` gives more rights"
+            )
         _confirm(yes, f"{account['username']} loses what {_a(account['role'])} may do. Go on?")
         _change(database, username, role=role)
 
@@ -138,12 +140,31 @@ def user_reset(username: str, **flags: Any) -> None:
             username_key=fold(username),
             token_hash=digest(token),
             now=now(),
-            **audit.of_command("user.request_reset"),
+            **audit.of_command("user.issue_reset"),
         )
     link = settings(**flags).reset_link
     how = "follow the link" if link else "PUT /api/users/password-reset with the token"
     click.echo(f"For {account['username']}, once and within an hour: {how}")
+    if account["suspended"]:
+        click.echo("The account is suspended: nobody can log in until `user restore`", err=True)
     click.echo(link.replace("{token}", token) if link else token)
+
+
+@user_group.command("delete")
+@click.argument("username")
+@click.option("--content", type=click.Choice(["delete", "keep"]), required=True, help="What becomes of their texts.")
+@_yes
+@database_option
+def user_delete(username: str, content: str, yes: bool, **flags: Any) -> None:
+    """Close an account for good, as its owner can."""
+    with open_database(**flags) as database:
+        account = _account(database, username)
+        _confirm(yes, f"{account['username']} is deleted for good, and nobody can take the name again. Go on?")
+        found = database.row("users/identify", username_key=fold(username)) or {"user_id": 0}
+        credentials = users.own_credentials(database, found["user_id"])
+        noted = audit.of_command("user.delete", user_id=found["user_id"])
+        leaving.close(database, credentials, content, me=None, **noted)
+    click.echo(f"{account['username']} is deleted")
 
 
 def _account(database: Database, username: str) -> dict[str, Any]:

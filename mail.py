@@ -191,6 +191,8 @@ def _reason(error: Exception) -> str:
     """What went wrong, for a log: what a server says of it may hold addresses, and other errors a password."""
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{type(error).__name__} {error.smtp_code}"
+    if isinstance(error, smtplib.SMTPNotSupportedError):  # smtplib's own words: STARTTLS, or SMTPUTF8
+        return str(error)
     # SMTPException is an OSError, too.
     is_of_the_system = isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException)
     return str(error) if is_of_the_system else type(error).__name__

@@ -20,7 +20,7 @@ from plugins.authentication import sent_token_hash
 class Leaving(Model):
     """What closes an account."""
 
-    password: Annotated[str, Text(None, blank=True), Field(json_schema_extra={"format": "password"})]
+    password: Annotated[str, Text(None), Field(json_schema_extra={"format": "password"})]
     content: Literal["delete", "keep"] = Field(description="Whether articles and comments go, too.")
 
 
@@ -67,25 +67,37 @@ def leave(db: Database, me: int, user: Leaving) -> None:
     """Close the caller's account. What is kept of articles and comments is shown as by "deleted user"."""
     account = own_credentials(db, me)
     require_password(db, me, account, {"password": user.password})
-    db.write(
+    close(
+        db,
+        account,
+        user.content,
         "sessions/must_be_open",
+        me=me,
+        token_hash=sent_token_hash(),
+        **audit.of_request("user.delete", user_id=me),
+    )
+
+
+def close(db: Database, account: dict[str, Any], content: str, *guards: str, user_id: int, **parameters: Any) -> None:
+    """Close an account, its content deleted or kept. `account` is what `own_credentials` returns."""
+    db.write(
+        *guards,
         "users/must_be_unchanged",
         "accounts/must_leave_an_admin",
         "audit/note",
-        *(["users/keep_content"] if user.content == "keep" else []),
+        *(["users/keep_content"] if content == "keep" else []),
         "users/delete",
         "attempts/forget",
-        me=me,
-        token_hash=sent_token_hash(),
+        user_id=user_id,
         username_key=account["username_key"],
-        email_key=account["email_key"],
         username_key_hash=digest(account["username_key"]),
+        email_key=account["email_key"],
         password_hash=account["password_hash"],
         role="deleted",
         suspended=None,
-        subjects=json.dumps(throttle.subjects_of(me, account["email_key"])),
+        subjects=json.dumps(throttle.subjects_of(user_id, account["email_key"])),
         now=now(),
-        **audit.of_request("user.delete", user_id=me),
+        **parameters,
     )
 
 

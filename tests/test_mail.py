@@ -413,7 +413,7 @@ def test_a_server_without_tls_gets_no_password_and_the_mail_waits(sending, db, c
         requests(api)
         told = is_logged(caplog)
 
-    assert told == [("WARNING", "mail 1 to user 1: SMTPNotSupportedError; tried again later")]
+    assert told == [("WARNING", "mail 1 to user 1: STARTTLS extension not supported by server.; tried again later")]
     assert (office.logins, office.letters) == ([], [])
     assert b"AUTH" not in office.heard_without_tls
     assert waiting(db) == [("ann", 1)]

@@ -494,9 +494,11 @@ def test_a_copy_is_for_those_who_may_read_the_database(fork):
 
 
 def test_sql_says_in_one_line_what_it_cannot_run(fork):
-    assert fork.error("sql", "tags/list").endswith(
-        "schema scripts are pending, from 0001 users; run the command migrate first"
+    assert fork.error("sql", "tags/list") == (
+        f"{fork.database}: there is no such database; the commands migrate and serve make one"
     )
+    fork.says("migrate", "--to", "3")
+    assert fork.error("sql", "tags/list").endswith("are pending, from 0004 articles; run the command migrate first")
     fork.says("migrate")
 
     assert "malformed JSON" in fork.error("sql", "articles/list", "--param", "page=x", "--param", "total=1")

@@ -159,5 +159,5 @@ def test_a_password_that_is_no_text_is_one_line(fork):
 def test_no_account_is_opened_in_a_database_that_no_server_made(fork):
     told = fork.error("user", "create", "ann", "ann@example.org", typed=f"{PASSWORD}\n")
 
-    assert told.endswith("run the command migrate first")
+    assert told.endswith("there is no such database; the commands migrate and serve make one")
     assert not fork.database.exists()

@@ -188,12 +188,12 @@ def test_demote_asks_first_and_takes_rights_away(fork, town):
 @pytest.mark.parametrize(
     ("role", "words", "told"),
     [
-        ("moderator", "promote bob", "bob is a moderator already; `user demote` takes that away"),
-        ("admin", "promote bob", "bob is an admin already; `user demote` takes that away"),
-        ("admin", "promote bob --to admin", "bob is an admin already; `user demote` takes that away"),
-        ("member", "demote bob", "bob is a member; `user promote` makes more of that"),
-        ("member", "demote bob --to moderator", "bob is a member; `user promote` makes more of that"),
-        ("moderator", "demote BOB --to moderator", "bob is a moderator; `user promote` makes more of that"),
+        ("moderator", "promote bob", "bob is a moderator already; `user demote` takes rights away"),
+        ("admin", "promote bob", "bob is an admin already; `user demote` takes rights away"),
+        ("admin", "promote bob --to admin", "bob is an admin already; `user demote` takes rights away"),
+        ("member", "demote bob", "bob is a member already; `user promote` gives more rights"),
+        ("member", "demote bob --to moderator", "bob is a member already; `user promote` gives more rights"),
+        ("moderator", "demote BOB --to moderator", "bob is a moderator already; `user promote` gives more rights"),
     ],
 )
 def test_the_wrong_direction_is_refused(people, db, role, words, told):
@@ -287,7 +287,7 @@ def test_no_command_makes_a_database(tmp_path, words):
     run = CliRunner().invoke(cli.commands, [*words.split(), "--database", str(path)])
 
     assert isinstance(run.exception, StartupError)
-    assert str(run.exception).endswith("run the command migrate first")
+    assert str(run.exception).endswith("there is no such database; the commands migrate and serve make one")
     assert not path.exists()
 
 
@@ -304,7 +304,7 @@ def test_reset_prints_a_token_that_works_once(fork, town):
     assert town.refusal(422, "PUT", "/users/password-reset", body) == {"token": "is wrong or too old"}
     assert [is_logged_in(someone) for someone in (town.ann, town.bob)] == [False, True]
     assert town.logs_in("ann@example.org", NEW).me()["username"] == "ann"
-    assert audited(town.db) == [("user.request_reset", 1)]
+    assert audited(town.db) == [("user.issue_reset", 1)]
 
 
 def test_reset_prints_the_link_where_there_is_one(people, db, monkeypatch):
@@ -385,3 +385,54 @@ def test_commands_work_while_the_server_runs(fork, tmp_path):
         ("user.make_admin", None, None),
     ]
     assert (status, after) == (204, 401)
+
+
+# user delete
+
+
+def test_delete_asks_first_and_closes_an_account_for_good(fork, town):
+    slug = town.ann.writes("Dawn")
+
+    status, said, question = asked(fork, "n\n", "user", "delete", "Ann", "--content", "keep")
+    assert (status, said) == (1, "")
+    assert question.startswith("ann is deleted for good, and nobody can take the name again. Go on? [y/N]: ")
+    assert is_logged_in(town.ann)
+
+    status, said, _ = asked(fork, "y\n", "user", "delete", "Ann", "--content", "keep")
+    assert (status, said) == (0, "ann is deleted\n")
+    assert not is_logged_in(town.ann)
+    assert town.reads(slug)["author"]["username"] == "deleted user"
+
+
+def test_delete_takes_what_was_written_along_where_it_is_told_to(people, db):
+    ann, bob, _ = people
+    slug = ann.writes("Dawn")
+
+    assert says(db, "user", "delete", "ann", "--content", "delete", "--yes") == ["ann is deleted"]
+
+    bob.get(f"/articles/{slug}", status=404)
+    assert audited(db)[-1] == ("user.delete", 1)
+    taken = {"user": {"username": "Ann", "email": "ann@example.org", "password": NEW}}
+    assert bob.refusal(409, "POST", "/users", taken) == {"username": "has already been taken"}
+
+
+def test_delete_leaves_the_last_admin_and_wants_to_know_what_becomes_of_the_texts(people, db):
+    make(db, "admin", "ann")
+
+    assert error(db, "user", "delete", "ann", "--content", "keep", "--yes") == "user: is the last admin"
+    assert error(db, "user", "delete", "eve", "--content", "keep", "--yes") == (
+        "nobody is called eve; `user list` shows who there is"
+    )
+    run = CliRunner().invoke(cli.commands, ["user", "delete", "bob", "--yes", "--database", str(db.path)])
+    assert "Missing option '--content'" in run.output
+    assert is_logged_in(people[1])
+
+
+def test_reset_of_somebody_who_is_suspended_says_so(fork, town):
+    fork.says("user", "suspend", "bob", "--yes")
+
+    process = fork.start("user", "reset", "bob")
+    said, hint = process.communicate(timeout=60)
+
+    assert len(said.splitlines()) == 2
+    assert hint == "The account is suspended: nobody can log in until `user restore`\n"

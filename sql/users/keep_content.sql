@@ -1,7 +1,7 @@
 -- Make what a user has written that of "deleted user", who stands for all who have left and is made for the first one.
 --
---   :me   INTEGER  the user who leaves
---   :now  TEXT     the time of the request
+--   :user_id  INTEGER  the user who leaves
+--   :now      TEXT     the time of the request
 
 INSERT INTO users (username, username_key, email, email_key, password_hash, role, created_at, updated_at)
 SELECT 'deleted user',
@@ -13,8 +13,8 @@ SELECT 'deleted user',
 
 UPDATE articles
    SET author_id = (SELECT id FROM users WHERE role = 'deleted')
- WHERE author_id = :me;
+ WHERE author_id = :user_id;
 
 UPDATE comments
    SET author_id = (SELECT id FROM users WHERE role = 'deleted')
- WHERE author_id = :me;
+ WHERE author_id = :user_id;

@@ -11,7 +11,7 @@ SELECT 'username: has already been taken' AS verdict
   FROM users
  WHERE username_key = :username_key
    AND id IS NOT :me
- UNION ALL
+ UNION
 SELECT 'username: has already been taken'
   FROM reserved_usernames
  WHERE username_key_hash = :username_key_hash
