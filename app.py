@@ -3,9 +3,9 @@
 import functools
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from bottle import Bottle, HTTPError, request
+from bottle import Bottle, HTTPError, HTTPResponse, request
 
 import cli
 import openapi
@@ -13,17 +13,20 @@ from cache import with_cache
 from config import Config
 from db import Database
 from handlers import require_consistent
+from health import readiness
 from middleware import WSGIApplication, with_cors, with_request_id, with_security_headers, with_server_timing
 from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
-from plugins.errors import ErrorsPlugin, render
+from plugins.errors import JSON, ErrorsPlugin, render
 from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_address
 
 VERSION = "0.1.0"
 
 # The modules of handlers/ whose routes are served; a new one is added here.
 RESOURCES = ["users", "sessions", "resets", "leaving", "profiles", "articles", "comments", "tags", "admin"]
+
+_ASKED_ANEW = {"Content-Type": JSON, "Cache-Control": "no-store"}
 
 # Where the API stands: its version, and the lasting alias of the newest one.
 PREFIXES = ["/api/v1", "/api"]
@@ -45,8 +48,10 @@ def routes() -> Iterator[openapi.Route]:
         yield from importlib.import_module(f"handlers.{name}").ROUTES
 
 
-def make_app(config: Config, database: Database) -> WSGIApplication:
-    """The whole application on an open database. Raises StartupError where a table of routes holds a mistake."""
+def make_app(config: Config, database: Database, is_draining: Callable[[], bool] = lambda: False) -> WSGIApplication:
+    """The whole application on an open database; `is_draining` says whether the process is about to stop.
+
+    Raises StartupError where a table of routes holds a mistake."""
     app = Rowboat()
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
     app.add_hook("before_request", refuse_unreadable_address)
@@ -64,6 +69,7 @@ def make_app(config: Config, database: Database) -> WSGIApplication:
         require_consistent(method, path, handler, options, database.files)
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
+    _add_health(app, readiness(config, database, is_draining))
     answers = with_server_timing(with_cache(app, database), database, config)
     return with_request_id(with_security_headers(with_cors(answers, config.cors_origins)))
 
@@ -80,6 +86,17 @@ def _add_documents(app: Bottle) -> None:
     skip = ["database"]
     app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", document, skip=skip)
     app.route(["/", *PREFIXES], "GET", lambda: index, skip=skip)
+
+
+def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:
+    """What those ask who keep it running: whether the process answers, and whether it should be sent requests."""
+
+    def ready() -> HTTPResponse:
+        is_ready, body = look()
+        return HTTPResponse(body, 200 if is_ready else 503, **_ASKED_ANEW)
+
+    app.route("/healthz", "GET", lambda: HTTPResponse('{"alive": true}', **_ASKED_ANEW), secret=True, skip=["database"])
+    app.route("/readyz", "GET", ready, secret=True, skip=["database"])
 
 
 if __name__ == "__main__":

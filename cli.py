@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -28,9 +29,11 @@ SCHEMA = HOME / "schema"
 SQL = HOME / "sql"
 
 
-def main(make_app: Callable[[Config, Database], Any], routes: Callable[[], Iterable[Any]]) -> None:
+def main(make_app: Callable[..., Any], routes: Callable[[], Iterable[Any]]) -> None:
     """Run the command that the command line names. What goes wrong is one line on stderr and exit status 2."""
-    import cli_accounts  # noqa: F401 (adds its commands to those of this module)
+    if sys.argv[1:2] != ["worker"]:  # which needs none of them, and is to stay small
+        import cli_accounts  # noqa: F401 (each adds its commands to those of this module)
+        import cli_operations  # noqa: F401
 
     try:
         commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
@@ -124,7 +127,9 @@ def worker(context: click.Context, /, listening: int, tell_ready: int, alive: in
         closing(_open(config)) as database,
         _mail(config, database),
     ):
-        answer_on.run(context.obj["make_app"](config, database), config, shared, tell_ready, alive)
+        draining = threading.Event()
+        application = context.obj["make_app"](config, database, draining.is_set)
+        answer_on.run(application, config, shared, tell_ready, alive, draining)
 
 
 def _mail(config: Config, database: Database) -> AbstractContextManager[None]:

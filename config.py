@@ -126,6 +126,11 @@ class Config:
     threads: int = _setting(
         5, _whole(1, 64), "Threads of each worker. As many writes can share a commit; reading is fastest with few."
     )
+    drain_s: int = _setting(
+        30,
+        _whole(0, 3600),
+        "Seconds that a worker may take to answer what it has when it is told to stop, or is replaced.",
+    )
     synchronous: str = _setting(
         "FULL",
         _one_of("FULL", "NORMAL"),
@@ -160,6 +165,9 @@ class Config:
         600,
         _whole(4, 1_000_000_000),
         "Articles, and as many comments, that a user may write in an hour before having to wait.",
+    )
+    min_free_mb: int = _setting(
+        100, _whole(0, 1_000_000_000), "Megabytes that the disk must have free for /readyz to say that all is well."
     )
     smtp_url: str = _setting(
         "",

@@ -4,6 +4,7 @@ It needs the standard library alone, so that it stays small and need never be re
 
 import ipaddress
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NamedTuple
 
 from config import Config, usable_cores
 
@@ -24,6 +26,9 @@ _BLIND = (
 
 # A worker that ends is replaced, but not more often than so: one that cannot live must not take all of a core.
 _SECONDS_BETWEEN_STARTS = 1
+
+# Beyond the time for draining: so long may a worker take to end before it is killed.
+_SECONDS_TO_DIE = 5
 
 
 def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
@@ -58,48 +63,139 @@ def url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class Parent:
-    """Starts a worker on each socket, replaces those that end, and ends with them on SIGTERM or SIGINT.
+class Worker(NamedTuple):
+    """A process that answers requests: its place among the sockets, from 0, and when it was started.
 
+    `process` is only held on to: once nobody does, the next one to be started would ask how this one ended, and
+    nobody else could learn it."""
+
+    place: int
+    started: float
+    process: "subprocess.Popen[bytes]"
+
+
+class Parent:
+    """Starts a worker on each socket and replaces those that end.
+
+    SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
+    the workers by new ones, with the code and the settings of now, while nobody is refused.
     A `notice` is printed once they answer."""
 
-    def __init__(self, sockets: list[socket.socket], pin: bool, notice: str = "") -> None:
+    def __init__(self, sockets: list[socket.socket], config: Config, notice: str = "") -> None:
         self._sockets = sockets
-        self._workers: dict[int, tuple[int, float]] = {}  # by process id: the place of each, from 0, and its start
-        self._cores = usable_cores() if pin and hasattr(os, "sched_setaffinity") else []
+        self._config = config
         self._notice = notice
+        self._cores = usable_cores() if config.pin and hasattr(os, "sched_setaffinity") else []
+        self._workers: dict[int, Worker] = {}  # by process id
+        self._leaving: dict[int, tuple[float, Worker]] = {}  # those that were told to end: until when they may take
         self._stopping = False
+        self._reloading = False
         # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
         self._alive, self._our_life = os.pipe()
+        # A signal writes a byte here, which ends the waiting below.
+        self._noticed, self._notices = os.pipe()
+        os.set_blocking(self._noticed, False)
+        os.set_blocking(self._notices, False)
 
     def run(self) -> int:
         """Serve until told to stop. Returns the exit status: 0, or that of a worker that could not start at all."""
+        signal.set_wakeup_fd(self._notices)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGHUP, self._reload)
+        signal.signal(signal.SIGCHLD, lambda signum, frame: None)
         # The first one migrates the database; should it not be able to start, neither would the others.
-        if not _wait_for(self._start(0)) and not self._stopping:
+        _, ready = self._start(0)
+        if not self._answers(ready) and not self._stopping:
             return os.waitstatus_to_exitcode(os.wait()[1])
         if not self._stopping:
+            for place in range(1, len(self._sockets)):
+                self._start_and_go_on(place)
             print(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})", flush=True)
             if self._notice:
-                print(f"rowboat: {self._notice}", file=sys.stderr, flush=True)
-        for place in range(1, len(self._sockets)):
-            if not self._stopping:
-                os.close(self._start(place))
-        while self._workers:
-            pid, ended = os.wait()
-            place, started = self._workers.pop(pid)
-            if not self._stopping:
-                code = os.waitstatus_to_exitcode(ended)
-                print(f"rowboat: worker {pid} ended with {code}; another takes its place", file=sys.stderr, flush=True)
-                # At once, for the clients on its socket wait; but not over and over.
-                time.sleep(max(0, started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
-            if not self._stopping:
-                os.close(self._start(place))
+                _say(self._notice)
+            _tell_system("READY=1")
+        while not self._stopping:
+            self._note_who_ended()
+            if self._reloading:
+                self._replace_all()
+            self._wait()
+        self._end_all()
         return 0
 
-    def _start(self, place: int) -> int:
-        """Start a worker; returns a pipe that hears a byte when it listens, and closes when it ends before."""
+    def _wait(self, *pipes: int) -> list[int]:
+        """Return after a signal, when one of the pipes can be read, or when somebody takes too long to leave."""
+        deadlines = [deadline for deadline, _ in self._leaving.values()]
+        seconds = max(0, min(deadlines) - time.monotonic()) if deadlines else None
+        readable, _, _ = select.select([self._noticed, *pipes], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.read(self._noticed, 4096)
+        for pid, (deadline, worker) in list(self._leaving.items()):
+            if time.monotonic() > deadline:
+                _say(f"worker {pid} took too long to end, and was killed")
+                _send(pid, signal.SIGKILL)
+                self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, worker
+        return readable
+
+    def _answers(self, ready: int) -> bool:
+        """Whether a worker that was started comes to listen: waits until it does, ends, or all are to stop."""
+        while ready not in self._wait(ready) and not self._stopping:
+            pass
+        heard = not self._stopping and os.read(ready, 1) != b""
+        os.close(ready)
+        return heard
+
+    def _note_who_ended(self) -> None:
+        while self._workers or self._leaving:
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            if self._leaving.pop(pid, None):
+                continue
+            worker = self._workers.pop(pid)
+            _say(f"worker {pid} ended with {os.waitstatus_to_exitcode(ended)}; another takes its place")
+            # At once, for the clients on its socket wait; but not over and over.
+            time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
+            self._start_and_go_on(worker.place)
+
+    def _replace_all(self) -> None:
+        """One place after the other: a new worker answers on its socket before the old one is told to leave."""
+        self._reloading = False
+        _tell_system(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        for pid, worker in list(self._workers.items()):
+            new, ready = self._start(worker.place)
+            if not self._answers(ready):
+                self._let_go(new)
+                _say("a new worker did not start; the old ones stay")
+                break
+            self._let_go(pid)
+        else:
+            print(f"Rowboat reloaded (workers: {len(self._sockets)})", flush=True)
+        _tell_system("READY=1")
+
+    def _end_all(self) -> None:
+        """Take no more connections, and return when every worker has answered what it had."""
+        _tell_system("STOPPING=1")
+        for bound in self._sockets:
+            bound.close()
+        for pid in list(self._workers):
+            self._let_go(pid)
+        while self._leaving:
+            self._note_who_ended()
+            if self._leaving:
+                self._wait()
+
+    def _let_go(self, pid: int) -> None:
+        deadline = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE
+        self._leaving[pid] = deadline, self._workers.pop(pid)
+        _send(pid, signal.SIGTERM)
+
+    def _start_and_go_on(self, place: int) -> None:
+        _, ready = self._start(place)
+        os.close(ready)
+
+    def _start(self, place: int) -> tuple[int, int]:
+        """Start a worker: its process id, and a pipe that hears a byte when it listens, and closes when it ends."""
         ready, tell_ready = os.pipe()
         descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
         command = [sys.executable, str(_APP), "worker", *map(str, descriptors)]
@@ -108,22 +204,31 @@ class Parent:
         if self._cores:
             # One core each: handing the interpreter's lock between cores costs more than half of the speed.
             os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
-        self._workers[process.pid] = place, time.monotonic()
-        if self._stopping:  # it began between the signal and the line above
-            process.terminate()
-        return ready
+        self._workers[process.pid] = Worker(place, time.monotonic(), process)
+        return process.pid, ready
 
     def _stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
         self._stopping = True
-        for pid in self._workers:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+
+    def _reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
+        self._reloading = True
 
 
-def _wait_for(pipe: int) -> bool:
-    heard = os.read(pipe, 1)
-    os.close(pipe)
-    return heard != b""
+def _say(text: str) -> None:
+    print(f"rowboat: {text}", file=sys.stderr, flush=True)
+
+
+def _send(pid: int, signum: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)
+
+
+def _tell_system(state: str) -> None:
+    """Tell systemd how the service is, where it asks for that (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice, suppress(OSError):
+            notice.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 def main() -> int:
@@ -137,7 +242,7 @@ def main() -> int:
         return 2
     address = ipaddress.ip_address(sockets[0].getsockname()[0])
     is_blind = not config.trusted_proxy and (address.is_loopback or address.is_unspecified)
-    return Parent(sockets, config.pin, _BLIND if is_blind else "").run()
+    return Parent(sockets, config, _BLIND if is_blind else "").run()
 
 
 if __name__ == "__main__":

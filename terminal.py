@@ -38,8 +38,10 @@ def report() -> Iterator[Report]:
 
     shown = ""
 
-    def show(text: str) -> None:
+    def show(text: str, share: float | None = None) -> None:
         nonlocal shown
+        if share is not None:
+            text = f"{text:<24} [{'#' * round(40 * share):<40}] {share:4.0%}"
         if text != shown:
             click.echo(f"\r{text[:78]:<78}\r", nl=False, err=True)
             shown = text

@@ -7,11 +7,15 @@ import os
 import signal
 import socket
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-import waitress
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import WSGITask
 
 from config import Config
 
@@ -23,6 +27,9 @@ _MAX_HEADER_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
 
+# While it drains: so long may an idle connection still bring a request, before it is closed.
+_SECONDS_FOR_ONE_MORE = 1
+
 # Headers and body leave in one piece: less than this waits until an answer is whole. A fifth more requests a second.
 _SEND_BYTES = 65536
 
@@ -32,29 +39,88 @@ _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
 
-def run(application: Any, config: Config, listening: socket.socket, tell_ready: int, alive: int) -> None:
-    """Answer requests until SIGTERM, or until the parent is gone; those that run have five seconds to end.
+def run(
+    application: Any,
+    config: Config,
+    listening: socket.socket,
+    tell_ready: int,
+    alive: int,
+    draining: threading.Event,
+) -> None:
+    """Answer requests until SIGTERM, or until the parent is gone; then what came before, for at most `drain_s` seconds.
 
-    `tell_ready` and `alive` are the parent's pipes: one hears a byte now, the other closes when the parent ends."""
-    signal.signal(signal.SIGTERM, _stop)
+    `tell_ready` and `alive` are the parent's pipes: one hears a byte now, the other closes when the parent ends.
+    `draining` is set once it is told to stop."""
+    server = make_server(application, config, listening)
+    server.draining = draining
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        draining.set()
+        server.pull_trigger()  # it may wait for the next request
+
+    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which tells us
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-    server = make_server(application, config, listening)
     gc.freeze()  # what was loaded stays: collections need not look at it again, and the slowest answers come sooner
     with suppress(BrokenPipeError):  # the parent waits for its first worker alone
         os.write(tell_ready, b".")
     os.close(tell_ready)
-    server.run()
+    while not draining.is_set():
+        wasyncore.poll2(1, server._map)
+    _drain(server, config.drain_s)
 
 
-def make_server(application: Any, config: Config, listening: socket.socket) -> Any:
-    """A waitress server on the socket, with our settings; its `run` answers until SystemExit."""
+def _drain(server: "_Server", seconds: float) -> None:
+    """Answer what was sent, take no new connection, and close each after its answer; return after so many seconds."""
+    deadline = time.monotonic() + seconds
+    connections = -1
+    while connections < len(server._map):  # those that wait to be accepted were promised an answer
+        connections = len(server._map)
+        server.handle_accept()
+    server.del_channel()
+    server.socket.close()
+    while server.active_channels and time.monotonic() < deadline:
+        wasyncore.poll2(0.1, server._map)
+        for channel in list(server.active_channels.values()):
+            is_idle = not (channel.requests or channel.request or channel.total_outbufs_len)
+            if is_idle and channel.last_activity < time.time() - _SECONDS_FOR_ONE_MORE:
+                channel.will_close = True
+    if server.active_channels:
+        logging.getLogger("rowboat").warning("%d connections were cut", len(server.active_channels))
+    server.task_dispatcher.shutdown(timeout=1)
+
+
+class _Task(WSGITask):  # type: ignore[misc]
+    """Answers a request. While the worker drains, its connection has no other one after it."""
+
+    def __init__(self, channel: Any, request: Any) -> None:
+        if channel.server.draining.is_set():
+            request.headers["CONNECTION"] = "close"
+        super().__init__(channel, request)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    task_class = _Task
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    """waitress's server, which can be told to drain."""
+
+    channel_class = _Channel
+    draining = threading.Event()
+
+
+def make_server(application: Any, config: Config, listening: socket.socket) -> _Server:
+    """A waitress server on the socket, with our settings."""
     _return_large_blocks()
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    return waitress.create_server(
+    return _Server(
         application,
+        _sock=listening,
+        sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
         sockets=[listening],
+        bind_socket=False,
         threads=config.threads,
         ident="rowboat",
         send_bytes=_SEND_BYTES,
@@ -78,7 +144,3 @@ def _return_large_blocks() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
     if mallopt:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
-
-
-def _stop(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)

@@ -1,6 +1,7 @@
 """Copies of a database: consistent while others write, verified, and in place only when complete."""
 
 import glob
+import gzip
 import os
 import shutil
 import sqlite3
@@ -8,8 +9,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from db.clock import now
 from db.connection import connect
 from db.errors import StartupError
+
+# Hears what goes on and, where that is known, which share of it is done, from 0 to 1.
+Running = Callable[[str, float | None], None]
 
 _PAGES_AT_A_TIME = 1000
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -17,14 +22,17 @@ _SPARE_BYTES = 16 * 1024 * 1024
 _KEPT = 5
 
 
-def back_up(database: Path, target: Path, running: Callable[[str], None] = lambda text: None) -> None:
+def back_up(
+    database: Path, target: Path, running: Running = lambda text, share: None, *, compress: bool = False
+) -> None:
     """Write a copy of the database, as it is at one moment, to `target`, which it replaces.
 
     The copy is one file, checked for integrity and foreign keys and flushed to the disk before it gets its
-    name. `running` hears how far it is. Raises StartupError, before anything is written where the disk has
-    not enough space."""
+    name; `compress` packs it with gzip. `running` hears how far it is. Raises StartupError, before anything is
+    written where the disk has not enough space."""
     _require_space(database, target.parent)
     partial = target.with_name(target.name + ".partial")
+    packed = target.with_name(target.name + ".packed")
     try:
         partial.unlink(missing_ok=True)
         partial.touch(0o600)
@@ -36,26 +44,59 @@ def back_up(database: Path, target: Path, running: Callable[[str], None] = lambd
             (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
 
             def told(status: int, remaining: int, total: int) -> None:
-                running(f"copying: {(total - remaining) * page_bytes:,} of {total * page_bytes:,} bytes")
+                running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
 
             source.backup(copy, pages=_PAGES_AT_A_TIME, progress=told)
             copy.execute("PRAGMA journal_mode = DELETE")
-            copy.set_progress_handler(lambda: running("checking the copy"), _STEPS_BETWEEN_LOOKS)
-            _verify(copy, target)
-        _flush(partial)
+            copy.set_progress_handler(lambda: running("checking the copy", None), _STEPS_BETWEEN_LOOKS)
+            verify(copy, target)
+        if compress:
+            _pack(partial, packed, running)
+            packed.replace(partial)
+        flush(partial)
         partial.replace(target)
-        _flush(target.parent)
+        flush(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise StartupError(f"{target}: the copy failed: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
 
 
-def back_up_before(database: Path, what: str, running: Callable[[str], None]) -> Path:
-    """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
-    _require_space(database, database.parent)
+def _pack(plain: Path, packed: Path, running: Running) -> None:
+    packed.touch(plain.stat().st_mode & 0o777)
+    with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
+        while part := source.read(1024 * 1024):
+            target.write(part)
+            running("packing", source.tell() / plain.stat().st_size)
+
+
+def folder_of_copies(database: Path) -> Path:
+    """Where copies of a database stand that were given no other place: backups/ beside it. It is made."""
     folder = database.parent / "backups"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+def name_of_copy(database: Path, *, compress: bool) -> str:
+    """What a copy that is made now is called: rowboat.2026-01-31T120000Z.db, with .gz behind it when it is packed."""
+    moment = now()[:19].replace(":", "")
+    return f"{database.stem}.{moment}Z.db" + ".gz" * compress
+
+
+def prune(database: Path, folder: Path, keep: int) -> list[Path]:
+    """Delete all but the newest `keep` copies that have a name like that of `name_of_copy`; returns which."""
+    copies = sorted(folder.glob(f"{glob.escape(database.stem)}.[0-9][0-9][0-9][0-9]-*Z.db*"))
+    old = [copy for copy in copies if copy.name.endswith((".db", ".db.gz"))][:-keep]
+    for copy in old:
+        copy.unlink()
+    return old
+
+
+def back_up_before(database: Path, what: str, running: Running) -> Path:
+    """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
+    _require_space(database, database.parent)
+    folder = folder_of_copies(database)
     target = folder / f"{database.stem}.before-{what}.db"
     back_up(database, target, running)
     copies = folder.glob(f"{glob.escape(database.stem)}.before-*.db")
@@ -79,12 +120,13 @@ def _require_space(database: Path, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise StartupError(
-            f"{folder}: a copy of the database needs {needed >> 20} MiB, and {free >> 20} MiB are free; "
-            "make room, or go without with ROWBOAT_MIGRATION_BACKUP=off"
+            f"{folder}: a copy of the database needs {needed >> 20} MiB, and {free >> 20} MiB are free; make room, "
+            "or, where it is made before a migration, go without with ROWBOAT_MIGRATION_BACKUP=off"
         )
 
 
-def _verify(copy: sqlite3.Connection, target: Path) -> None:
+def verify(copy: sqlite3.Connection, target: Path) -> None:
+    """Raise StartupError, which names `target`, for a copy that is damaged or has rows without their parents."""
     (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise StartupError(f"{target}: the copy is damaged: {' '.join(verdict.split())}; check the database itself")
@@ -93,7 +135,8 @@ def _verify(copy: sqlite3.Connection, target: Path) -> None:
         raise StartupError(f"{target}: the copy has {found}; mend the database itself")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Return when a file, or the names in a folder, will outlive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,7 +12,7 @@ from typing import Any
 
 from db.connection import BUSY_TIMEOUT_MS, connect
 from db.errors import Refused, StartupError, Unavailable, is_unavailable
-from db.lock import WriteLock
+from db.lock import InUse, WriteLock
 from db.statements import SQLFile, load
 from db.watcher import Watcher
 from db.writer import Writer
@@ -38,6 +38,7 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         with closing(connect(path)) as connection:
             self.files = load(sql_folder, connection)
+        self._in_use = InUse(path)
         self._watcher = Watcher(lambda: connect(path, query_only=True))
         self._writer = Writer(lambda: connect(path, synchronous=synchronous), WriteLock(path))
 
@@ -104,6 +105,7 @@ class Database:
         for connection in self._readers:
             connection.close()
         self._readers.clear()
+        self._in_use.close()
 
     def remembered(self) -> dict[Any, Any]:
         """A dict that is replaced by an empty one at each commit of any process (see db/watcher.py)."""

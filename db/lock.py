@@ -47,6 +47,34 @@ class WriteLock:
             self._descriptor = None
 
 
+class InUse:
+    """A shared `flock` on `<database>.in-use`, held as long as a program has the database open.
+
+    With `alone`, an exclusive one instead. Raises StartupError where that cannot be had."""
+
+    def __init__(self, database: Path, *, alone: bool = False) -> None:
+        path = database.with_name(database.name + ".in-use")
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StartupError(f"{path}: {error.strerror}; the folder must be one that can be written") from error
+        try:
+            fcntl.flock(self._descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._descriptor)
+            raise StartupError(
+                f"{database}: a server or a command has it open; stop that first"
+                if alone
+                else f"{database}: it is being restored; try again when that is done"
+            ) from None
+
+    def close(self) -> None:
+        """Give it back; once more does no harm."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
 @contextmanager
 def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
     """A connection to the database, which is created where it is missing, while nobody else writes.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.backup import back_up_before, orphan
+from db.backup import Running, back_up_before, orphan
 from db.clock import now
 from db.errors import StartupError
 from db.lock import exclusive
@@ -66,10 +66,10 @@ class Applied:
 
 @dataclass(frozen=True)
 class Report:
-    """Where the runner tells what it does: `line` gets what was done, `running` what goes on and for how long."""
+    """Where the runner tells what it does: `line` gets what was done, `running` what goes on and how far it is."""
 
     line: Callable[[str], None] = lambda text: None
-    running: Callable[[str], None] = lambda text: None
+    running: Running = lambda text, share: None
 
 
 def find_migrations(folder: Path) -> list[Migration]:
@@ -295,7 +295,7 @@ def _execute(connection: sqlite3.Connection, script: Path, statement: Statement,
     began = time.monotonic()
 
     def look() -> None:
-        report.running(f"{what}, line {statement.first_line}: {time.monotonic() - began:.0f} s")
+        report.running(f"{what}, line {statement.first_line}: {time.monotonic() - began:.0f} s", None)
 
     connection.set_progress_handler(look, _STEPS_BETWEEN_LOOKS)
     try:

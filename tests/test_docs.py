@@ -16,6 +16,7 @@ import pytest
 import app
 import cli
 import cli_accounts  # noqa: F401 (adds its commands)
+import cli_operations  # noqa: F401 (likewise)
 from config import PREFIX, Config
 from tests.conftest import HOME
 

@@ -405,7 +405,7 @@ def test_a_terminal_shows_what_runs_and_for_how_long_and_keeps_the_lines(boats):
 
     printed, written = boats.on_a_terminal("migrate")
 
-    assert re.search(r"\rcopying: [\d,]+ of [\d,]+ bytes", written)
+    assert re.search(r"\rcopying \d+ MiB +\[#{40}\] 100%", written)
     assert written.count("\r0003 strokes, line 3: 0 s") == 1
     assert screen(written) == []
     assert [line.split(" ")[0] for line in printed.splitlines()] == ["kept", "applied", "applied"]

@@ -464,7 +464,8 @@ def test_the_database_and_what_lies_beside_it_are_nobody_elses_business(tmp_path
         running.token("ann")
         modes = {path.name: path.stat().st_mode & 0o777 for path in running.database.parent.glob("rowboat.db*")}
 
-    assert modes == dict.fromkeys(["rowboat.db", "rowboat.db-shm", "rowboat.db-wal", "rowboat.db.lock"], 0o600)
+    beside = ["-shm", "-wal", ".in-use", ".lock"]
+    assert modes == dict.fromkeys(["rowboat.db", *(f"rowboat.db{end}" for end in beside)], 0o600)
 
 
 def test_no_secret_reaches_the_log_or_an_error(tmp_path):

@@ -24,6 +24,8 @@ REFUSED = [
     ("ROWBOAT_THREADS", "", "a whole number from 1 to 64"),
     ("ROWBOAT_WORKERS", "-1", "a whole number from 0 to 64"),
     ("ROWBOAT_PIN", "1", "one of on, off"),
+    ("ROWBOAT_DRAIN_S", "soon", "a whole number from 0 to 3600"),
+    ("ROWBOAT_MIN_FREE_MB", "-1", "a whole number from 0 to 1000000000"),
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
     ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),

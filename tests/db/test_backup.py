@@ -1,5 +1,6 @@
 """Copies of a database: of one moment, verified, in place only when complete, and made before a schema changes."""
 
+import gzip
 import os
 import re
 import shutil
@@ -75,13 +76,16 @@ def test_a_copy_is_of_one_moment_while_others_write(scripts, tmp_path):
     scripts.run(MANY)
     heard = []
 
-    def write_meanwhile(text):
-        heard.append(text)
+    def write_meanwhile(text, share):
+        heard.append((text, share))
         scripts.run("UPDATE boats SET name = 'Coot'")
 
     back_up(scripts.database, tmp_path / "copy.db", write_meanwhile)
 
-    assert len([text for text in heard if re.fullmatch(r"copying: [\d,]+ of [\d,]+ bytes", text)]) > 1
+    shares = [share for text, share in heard if re.fullmatch(r"copying \d+ MiB", text)]
+    assert len(shares) > 1
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
     assert _rows(tmp_path / "copy.db", "SELECT count(*) FROM boats WHERE name = 'Coot'") == [(0,)]
     assert scripts.run("SELECT count(*) FROM boats WHERE name = 'Coot'") == [(2001,)]
 
@@ -95,11 +99,22 @@ def test_a_copy_takes_the_place_of_an_older_one(scripts, tmp_path):
     assert _rows(tmp_path / "copy.db", "SELECT name FROM boats") == [("Coot",)]
 
 
+def test_a_packed_copy_is_the_same_and_smaller(scripts, tmp_path):
+    scripts.run(MANY)
+
+    back_up(scripts.database, tmp_path / "copy.db")
+    back_up(scripts.database, tmp_path / "copy.db.gz", compress=True)
+
+    assert (tmp_path / "copy.db.gz").stat().st_size < (tmp_path / "copy.db").stat().st_size / 10
+    assert gzip.decompress((tmp_path / "copy.db.gz").read_bytes()) == (tmp_path / "copy.db").read_bytes()
+    assert not list(tmp_path.glob("copy.db.gz?*"))
+
+
 def test_a_copy_that_is_given_up_halfway_leaves_the_older_one(scripts, tmp_path):
     back_up(scripts.database, tmp_path / "copy.db")
     scripts.run(MANY)
 
-    def give_up(text):
+    def give_up(text, share):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -255,8 +270,8 @@ def test_without_room_for_the_copy_nothing_is_touched(scripts):
 
     folder = re.escape(str(scripts.database.parent))
     assert re.fullmatch(
-        rf"{folder}: a copy of the database needs \d+ MiB, and \d+ MiB are free; "
-        "make room, or go without with ROWBOAT_MIGRATION_BACKUP=off",
+        rf"{folder}: a copy of the database needs \d+ MiB, and \d+ MiB are free; make room, "
+        "or, where it is made before a migration, go without with ROWBOAT_MIGRATION_BACKUP=off",
         message,
     )
     assert scripts.tables() == ["boats"]
@@ -295,7 +310,7 @@ def test_a_database_with_orphans_is_not_migrated_any_further(scripts):
 def test_ctrl_c_during_the_copy_leaves_everything_as_it_was(scripts):
     scripts.add("oars", OARS)
 
-    def press(text):
+    def press(text, share):
         raise KeyboardInterrupt
 
     with pytest.raises(StartupError) as refused:

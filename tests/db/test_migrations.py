@@ -476,7 +476,7 @@ def test_a_script_that_runs_long_says_what_runs(scripts):
     scripts.add("strokes", SLOW)
     shown = []
 
-    migrate(scripts.database, scripts.folder, Report(running=shown.append))
+    migrate(scripts.database, scripts.folder, Report(running=lambda text, share: shown.append(text)))
 
     assert "0002 strokes, line 3: 0 s" in shown
 

@@ -320,7 +320,7 @@ def test_closing_gives_every_file_back(db):
     beside = [path for path in db.path.parent.iterdir() if descriptors(path)]
     db.close()
 
-    assert {path.name for path in beside} == {"rowboat.db", "rowboat.db-wal", "rowboat.db-shm", "rowboat.db.lock"}
+    assert {path.name.removeprefix("rowboat.db") for path in beside} == {"", "-wal", "-shm", ".lock", ".in-use"}
     assert [path for path in db.path.parent.iterdir() if descriptors(path)] == []
 
 

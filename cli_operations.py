@@ -1,0 +1,87 @@
+"""The commands for those who keep it running: `backup`, `restore`, `check`."""
+
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import terminal
+from cli import SCHEMA, commands, database_option, open_database, settings
+from db import StartupError
+from db.backup import back_up, folder_of_copies, name_of_copy, prune
+from db.restore import SOUND_SQLITE, problems, rebuild_search
+from db.restore import restore as put_back
+
+# So many wrong counters are shown; there may be as many as rows.
+_MOST_SHOWN = 20
+
+
+@commands.command()
+@click.argument("target", required=False, type=click.Path(path_type=Path))
+@click.option("--gzip", "compress", is_flag=True, help="Pack the copy.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Delete all but the newest N copies in the folder.")
+@database_option
+def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) -> None:
+    """Write a verified copy of the database, also while it is served.
+
+    TARGET is a file, or a folder, in which the copy is named by the time; without it backups/ beside the database."""
+    database = settings(**flags).database
+    if not database.exists():
+        raise StartupError(f"{database}: there is no such database")
+    folder = target or folder_of_copies(database)
+    if folder.is_dir():
+        target = folder / name_of_copy(database, compress=compress)
+    elif keep:
+        raise StartupError(f"--keep {keep}: {folder} is no folder; name one, whose older copies are then deleted")
+    else:
+        target = folder
+    with terminal.report() as report:
+        back_up(database, target, report.running, compress=compress)
+        report.line(str(target))
+        for old in prune(database, folder, keep) if keep else []:
+            report.line(f"deleted {old}")
+
+
+@commands.command()
+@click.argument("copy", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@database_option
+def restore(copy: Path, **flags: Any) -> None:
+    """Put a copy, packed or not, in the place of the database, which is kept beside it. The server must be stopped."""
+    database = settings(**flags).database
+    with terminal.report() as report:
+        aside = put_back(copy, database, SCHEMA, report)
+        report.line(f"{database} is {copy} now" + (f"; what it was is {aside}" if aside else ""))
+
+
+@commands.command()
+@click.option("--repair", is_flag=True, help="First make the counters and the search index anew.")
+@database_option
+def check(repair: bool, **flags: Any) -> None:
+    """Look for damage, rows without their parents, drift of the schema, wrong counters; exit status 1 for any."""
+    database = settings(**flags).database
+    if sqlite3.sqlite_version_info < SOUND_SQLITE:
+        sound = ".".join(map(str, SOUND_SQLITE))
+        click.echo(
+            f"SQLite is {sqlite3.sqlite_version}: below {sound}, two connections that checkpoint at once can corrupt a "
+            "database. Rowboat's take turns; other programs that write the file may not."
+        )
+    if repair:
+        with open_database(**flags) as opened:
+            opened.write("counters/rebuild")
+        rebuild_search(database)
+    found = list(problems(database, SCHEMA))
+    if not found:  # else the files may not fit the schema
+        with open_database(**flags) as opened:
+            found += [
+                f"counters: {counter} of {row} is {kept}, and should be {counted}"
+                for counter, row, kept, counted in opened.rows("counters/wrong")[1]
+            ]
+    for line in found[:_MOST_SHOWN]:
+        click.echo(line)
+    if len(found) > _MOST_SHOWN:
+        click.echo(f"… and {len(found) - _MOST_SHOWN} more")
+    if found:
+        sys.exit(1)
+    click.echo(f"{database} is as it should be")

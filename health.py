@@ -1,0 +1,45 @@
+"""Whether a worker should be sent requests: what /readyz answers."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+
+from config import Config
+from db import Database, Unavailable
+
+
+def readiness(config: Config, database: Database, is_draining: Callable[[], bool]) -> Callable[[], tuple[bool, str]]:
+    """A function that says whether all is well, and the body of /readyz: each check with "ok" or what is wrong."""
+    newest = database.row("checks/version")
+
+    def readable() -> str | None:
+        found = database.row("checks/version")
+        return None if found == newest else "the schema was changed by other code; restart"
+
+    def writable() -> str | None:
+        database.write("checks/write")
+        return None
+
+    def disk() -> str | None:
+        free = shutil.disk_usage(database.path.parent).free >> 20
+        return (
+            None if free >= config.min_free_mb else f"{free} MB are free; ROWBOAT_MIN_FREE_MB is {config.min_free_mb}"
+        )
+
+    def draining() -> str | None:
+        return "the worker is about to stop" if is_draining() else None
+
+    checks = {"migrations": readable, "database": writable, "disk": disk, "draining": draining}
+
+    def look() -> tuple[bool, str]:
+        found = {}
+        for name, check in checks.items():
+            try:
+                found[name] = check() or "ok"
+            except (Unavailable, OSError) as error:
+                found[name] = str(error)
+        ready = set(found.values()) == {"ok"}
+        return ready, json.dumps({"ready": ready, "sqlite": sqlite3.sqlite_version, "checks": found})
+
+    return look

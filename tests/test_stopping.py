@@ -1,0 +1,236 @@
+"""Stopping and reloading: what was sent is answered, and under load nobody is refused."""
+
+import http.client
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from db.lock import WriteLock
+from tests.conftest import PASSWORD
+from tests.test_server import ask, environment, needs_proc, port_of, serving, workers_of
+
+
+def stop(server, signum=signal.SIGTERM):
+    server.process.send_signal(signum)
+    return server.process.wait(60)
+
+
+def wait_until(happened):
+    for _ in range(3000):
+        if happened():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it does not happen")
+
+
+def is_refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_stop_answers_what_was_sent_and_takes_nothing_new(tmp_path, signum):
+    with serving(tmp_path, "--workers", "1", "--threads", "2") as server, ThreadPoolExecutor(20) as crowd:
+        tokens = [server.token(f"user{number}") for number in range(20)]
+        with closing(WriteLock(server.database)) as lock, lock:  # so that all twenty wait: two run, the others queue
+            changes = [
+                crowd.submit(
+                    server.ask, "PUT", "/api/user", {"user": {"bio": "Rows at dawn"}}, authorization=f"Token {each}"
+                )
+                for each in tokens
+            ]
+            time.sleep(1)
+            server.process.send_signal(signum)
+            wait_until(lambda: is_refused(server.port))
+            assert server.process.poll() is None
+        answers = [change.result() for change in changes]
+
+        assert [status for status, _ in answers] == [200] * 20
+        assert server.process.wait(30) == 0
+    assert server.rows("SELECT count(*) FROM users WHERE bio = 'Rows at dawn'") == [(20,)]
+
+
+def test_a_server_that_stopped_has_left_nothing_in_its_wal(tmp_path):
+    with serving(tmp_path, "--workers", "2") as server:
+        server.token("ann")
+
+        assert stop(server) == 0
+
+    assert not server.database.with_name("rowboat.db-wal").exists()
+    assert server.rows("SELECT username FROM users") == [("ann",)]
+    assert "rror" not in server.log.read_text()
+
+
+def test_a_connection_that_stays_open_is_closed_after_its_answer(tmp_path):
+    with serving(tmp_path, "--workers", "1") as server:
+        with closing(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as connection:
+            connection.sendall(b"GET /api/tags HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert b"Connection: close" not in connection.recv(65536)
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: is_refused(server.port))
+
+            connection.sendall(b"GET /api/tags HTTP/1.1\r\nHost: here\r\n\r\n")
+
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b"Connection: close" in answer
+        assert server.process.wait(30) == 0
+
+
+def test_idle_connections_and_half_a_request_do_not_keep_it_from_stopping(tmp_path):
+    with serving(tmp_path, "--workers", "1", ROWBOAT_DRAIN_S="3") as server:
+        idle = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(20)]
+        half = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        half.sendall(b"POST /api/users HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n{")
+
+        assert stop(server) == 0
+        for connection in (*idle, half):
+            connection.close()
+    assert "1 connections were cut" in server.log.read_text()
+
+
+@needs_proc
+def test_a_worker_that_does_not_end_is_killed(tmp_path):
+    with serving(tmp_path, "--workers", "1", ROWBOAT_DRAIN_S="0") as server:
+        (worker,) = workers_of(server)
+        subprocess.run(["kill", "-STOP", str(worker)], check=True)
+
+        assert stop(server) == 0
+    assert f"worker {worker} took too long to end, and was killed" in server.log.read_text()
+
+
+@needs_proc
+def test_two_workers_that_die_at_the_same_moment_are_both_replaced(tmp_path):
+    with serving(tmp_path, "--workers", "2") as server:
+        wait_until(lambda: len(workers_of(server)) == 2)
+        before = workers_of(server)
+        time.sleep(1.5)  # they have lived for longer than the pause between two starts
+
+        subprocess.run(["kill", "-KILL", *map(str, before)], check=True)
+
+        wait_until(lambda: len({*workers_of(server)} - {*before}) == 2)
+        assert server.ask("GET", "/api/tags")[0] == 200
+        assert stop(server) == 0
+
+
+# Reloading
+
+
+@needs_proc
+def test_sighup_brings_new_code_and_new_workers(tmp_path):
+    with serving(tmp_path, "--workers", "2") as server:
+        token = server.token("ann")
+        before = workers_of(server)
+
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Rowboat reloaded (workers: 2)" in server.log.read_text())
+        wait_until(lambda: len(workers_of(server)) == 2)
+
+        assert not {*workers_of(server)} & {*before}
+        assert server.ask("GET", "/api/user", authorization=f"Token {token}")[0] == 200
+        assert stop(server) == 0
+
+
+@pytest.mark.slow
+def test_under_load_twenty_reloads_refuse_nobody(tmp_path):
+    if not shutil.which("wrk"):
+        pytest.skip("needs wrk")
+    with serving(tmp_path, "--workers", "2") as server:
+        load = subprocess.Popen(
+            ["wrk", "-t2", "-c16", "-d600s", f"http://127.0.0.1:{server.port}/api/tags"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(1)
+        for number in range(1, 21):
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: server.log.read_text().count("Rowboat reloaded") == number)  # noqa: B023 (called at once)
+        load.send_signal(signal.SIGINT)  # then it reports
+        report, _ = load.communicate(timeout=30)
+
+    assert int(re.search(r"(\d+) requests in", report)[1]) > 1000
+    assert "Socket errors" not in report
+    assert "Non-2xx" not in report
+
+
+@pytest.mark.slow
+def test_what_is_written_while_workers_are_replaced_is_written_once(tmp_path):
+    with serving(tmp_path, "--workers", "2", ROWBOAT_POSTS_PER_HOUR="1000000") as server:
+        token = server.token("ann")
+        done = threading.Event()
+
+        def write(number):
+            written = 0
+            with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as kept:
+                while not done.is_set():
+                    article = {"title": f"{number}-{written}", "description": "About it", "body": "The text"}
+                    status, _ = ask(kept, "POST", "/api/articles", {"article": article}, authorization=f"Token {token}")
+                    assert status == 201
+                    written += 1
+            return written
+
+        with ThreadPoolExecutor(8) as crowd:
+            writers = [crowd.submit(write, number) for number in range(8)]
+            for number in range(1, 6):
+                server.process.send_signal(signal.SIGHUP)
+                wait_until(lambda: server.log.read_text().count("Rowboat reloaded") == number)  # noqa: B023
+            done.set()
+            written = sum(writer.result() for writer in writers)
+
+        assert stop(server) == 0
+        assert server.rows("SELECT count(*), count(DISTINCT title) FROM articles") == [(written, written)]
+
+
+def test_sighup_brings_new_code_and_code_that_does_not_start_leaves_the_old(tmp_path, fork):
+    log, code = tmp_path / "server.log", fork.home / "app.py"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "serve", "--port", "0", "--workers", "2", "--database", str(fork.database)],
+            cwd=fork.home,
+            env=environment(),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        port = port_of(process, log)
+        text = code.read_text()
+
+        code.write_text(text.replace('VERSION = "', 'VERSION = "9.'))
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Rowboat reloaded" in log.read_text())
+        assert version(port).startswith("9.")
+
+        code.write_text("This is no Python")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "a new worker did not start; the old ones stay" in log.read_text())
+        assert version(port).startswith("9.")
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def version(port):
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        return ask(connection, "GET", "/")[1]["rowboat"]
+
+
+def test_the_password_is_not_needed_again_after_a_reload(tmp_path):
+    with serving(tmp_path, "--workers", "1") as server:
+        server.token("ann")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Rowboat reloaded" in server.log.read_text())
+
+        body = {"user": {"email": "ann@example.org", "password": PASSWORD}}
+        assert server.ask("POST", "/api/users/login", body)[0] == 200
