@@ -78,7 +78,7 @@ class Parent:
     """Starts a worker on each socket and replaces those that end.
 
     SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
-    the workers by new ones, with the code and the settings of now, while nobody is refused.
+    the workers by new ones, with the code of now, while nobody is refused.
     A `notice` is printed once they answer."""
 
     def __init__(self, sockets: list[socket.socket], config: Config, notice: str = "") -> None:
@@ -119,7 +119,8 @@ class Parent:
             self._note_who_ended()
             if self._reloading:
                 self._replace_all()
-            self._wait()
+            else:
+                self._wait()
         self._end_all()
         return 0
 
@@ -166,7 +167,8 @@ class Parent:
             new, ready = self._start(worker.place)
             if not self._answers(ready):
                 self._let_go(new)
-                _say("a new worker did not start; the old ones stay")
+                if not self._stopping:
+                    _say("a new worker did not start; the old ones stay")
                 break
             self._let_go(pid)
         else:

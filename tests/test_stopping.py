@@ -125,6 +125,21 @@ def test_two_workers_that_die_at_the_same_moment_are_both_replaced(tmp_path):
         assert stop(server) == 0
 
 
+def test_systemd_is_told_when_it_is_ready_reloads_and_stops(tmp_path):
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        with serving(tmp_path, "--workers", "1", NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
+            assert systemd.recv(100) == b"READY=1"
+
+            server.process.send_signal(signal.SIGHUP)
+            assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", systemd.recv(100))
+            assert systemd.recv(100) == b"READY=1"
+
+            assert stop(server) == 0
+            assert systemd.recv(100) == b"STOPPING=1"
+
+
 # Reloading
 
 
