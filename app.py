@@ -4,11 +4,11 @@ import functools
 import importlib
 import json
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from bottle import Bottle, HTTPError, HTTPResponse, request
 
 import cli
-import openapi
 from cache import with_cache
 from config import Config
 from db import Database
@@ -20,6 +20,9 @@ from plugins.authentication import AuthenticationPlugin
 from plugins.database import DatabasePlugin
 from plugins.errors import JSON, ErrorsPlugin, render
 from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_address
+
+if TYPE_CHECKING:
+    from openapi import Route
 
 VERSION = "0.1.0"
 
@@ -42,7 +45,7 @@ class Rowboat(Bottle):  # type: ignore[misc]
         return render(error)
 
 
-def routes() -> Iterator[openapi.Route]:
+def routes() -> Iterator["Route"]:
     """Every route of the API as (method, path, handler, options)."""
     for name in RESOURCES:
         yield from importlib.import_module(f"handlers.{name}").ROUTES
@@ -77,6 +80,8 @@ def make_app(config: Config, database: Database, is_draining: Callable[[], bool]
 @functools.cache
 def document() -> str:
     """The OpenAPI document as JSON text."""
+    import openapi  # not before somebody asks: it loads a megabyte
+
     return json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
 
 
