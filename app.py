@@ -1,6 +1,7 @@
 """Rowboat's table of contents: the resources, the plugins, and the middleware, in the order in which they act."""
 
 import functools
+import hmac
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -14,11 +15,21 @@ from config import Config
 from db import Database
 from handlers import require_consistent
 from health import readiness
-from middleware import WSGIApplication, with_cors, with_request_id, with_security_headers, with_server_timing
+from metrics import CONTENT_TYPE, Metrics
+from middleware import (
+    WSGIApplication,
+    is_in_study_mode,
+    with_cors,
+    with_errors,
+    with_records,
+    with_request_id,
+    with_security_headers,
+    with_server_timing,
+)
 from plugins.answers import AnswersPlugin
-from plugins.authentication import AuthenticationPlugin
+from plugins.authentication import AuthenticationPlugin, sent_token
 from plugins.database import DatabasePlugin
-from plugins.errors import JSON, ErrorsPlugin, render
+from plugins.errors import JSON, ErrorsPlugin, not_found, render, token_invalid, token_missing
 from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_address
 
 if TYPE_CHECKING:
@@ -36,12 +47,10 @@ PREFIXES = ["/api/v1", "/api"]
 
 
 class Rowboat(Bottle):  # type: ignore[misc]
-    """A Bottle whose errors are JSON, those included that no plugin sees: unknown routes, wrong methods, crashes."""
+    """A Bottle whose errors are JSON, those included that no plugin sees: unknown routes and wrong methods."""
 
     def default_error_handler(self, error: HTTPError) -> str:
         """The body of an error answer."""
-        if error.exception:
-            request.environ["wsgi.errors"].write(f"in request {request.environ.get('rowboat.request_id')}\n")
         return render(error)
 
 
@@ -51,11 +60,18 @@ def routes() -> Iterator["Route"]:
         yield from importlib.import_module(f"handlers.{name}").ROUTES
 
 
-def make_app(config: Config, database: Database, is_draining: Callable[[], bool] = lambda: False) -> WSGIApplication:
+def make_app(
+    config: Config,
+    database: Database,
+    is_draining: Callable[[], bool] = lambda: False,
+    metrics: Metrics | None = None,
+) -> WSGIApplication:
     """The whole application on an open database; `is_draining` says whether the process is about to stop.
 
     Raises StartupError where a table of routes holds a mistake."""
+    database.observer = metrics = metrics or Metrics()
     app = Rowboat()
+    app.config["catchall"] = False  # with_errors sees what is unexpected
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
     app.add_hook("before_request", refuse_unreadable_address)
     # The first is outermost: it is asked first, and sees the answer last.
@@ -73,8 +89,10 @@ def make_app(config: Config, database: Database, is_draining: Callable[[], bool]
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app)
     _add_health(app, readiness(config, database, is_draining))
-    answers = with_server_timing(with_cache(app, database), database, config)
-    return with_request_id(with_security_headers(with_cors(answers, config.cors_origins)))
+    _add_metrics(app, config, database, metrics)
+    answers = with_errors(with_server_timing(with_cache(app, database, metrics), config))
+    answers = with_security_headers(with_cors(answers, config.cors_origins))
+    return with_request_id(with_records(answers, database, metrics, config))
 
 
 @functools.cache
@@ -102,6 +120,20 @@ def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:
 
     app.route("/healthz", "GET", lambda: HTTPResponse('{"alive": true}', **_ASKED_ANEW), secret=True, skip=["database"])
     app.route("/readyz", "GET", ready, secret=True, skip=["database"])
+
+
+def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metrics) -> None:
+    """What Prometheus asks: with the token of the settings or, where there is none, in study mode."""
+
+    def exposition() -> HTTPResponse:
+        if config.metrics_token:
+            if not hmac.compare_digest(sent_token().encode(), config.metrics_token.encode()):
+                raise token_invalid() if "HTTP_AUTHORIZATION" in request.environ else token_missing()
+        elif not is_in_study_mode(request.environ, config):
+            raise not_found("route")
+        return HTTPResponse(metrics.exposition(database), 200, **_ASKED_ANEW | {"Content-Type": CONTENT_TYPE})
+
+    app.route("/metrics", "GET", exposition, secret=True, skip=["database"])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from bottle import Route
+
 from db import Database
+from metrics import Metrics
 from middleware import Environ, Headers, StartResponse, WSGIApplication
 
 # A process remembers answers of at most so many bytes; when there are more, it starts anew.
@@ -23,10 +26,14 @@ class _Answer(NamedTuple):
     headers: Headers
     body: bytes
     etag: str | None
+    route: Route | None
+    user_id: int | None
     valid_until: float  # seconds since 1970; 0 for an answer that is not to be remembered
 
 
-def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BYTES) -> WSGIApplication:
+def with_cache(
+    app: WSGIApplication, database: Database, metrics: Metrics, max_bytes: int = MAX_BYTES
+) -> WSGIApplication:
     """Answer a GET that the same caller has sent since the last commit from memory, and any GET with an ETag.
 
     A route opts in with the option cache=True. What a token opens is not remembered for longer than
@@ -56,6 +63,9 @@ def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BY
             known = _ask(app, environ)
             if known.valid_until:
                 remember(remembered, key, known)
+        else:
+            environ["bottle.route"], environ["rowboat.user_id"] = known.route, known.user_id
+            metrics.remembered()
         if known.etag and "HTTP_IF_NONE_MATCH" in environ and _matches(environ["HTTP_IF_NONE_MATCH"], known.etag):
             start_response("304 Not Modified", [each for each in known.headers if each[0] not in _OF_THE_BODY])
             return []
@@ -72,13 +82,14 @@ def _ask(app: WSGIApplication, environ: Environ) -> _Answer:
     body = b"".join(app(environ, lambda status, headers, exc_info=None: started.extend((status, headers))))
     status, headers = started
     route = environ.get("bottle.route")
+    user_id = environ.get("rowboat.user_id")
     if route is None or route.config.get("secret") or not status.startswith("200"):
-        return _Answer(status, headers, body, None, 0)
+        return _Answer(status, headers, body, None, route, user_id, 0)
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     whose = "private, no-cache" if "HTTP_AUTHORIZATION" in environ else "no-cache"
     headers = [*headers, ("ETag", etag), ("Cache-Control", whose)]
     until = environ.get("rowboat.valid_until", float("inf")) if route.config.get("cache") else 0
-    return _Answer(status, headers, body, etag, until)
+    return _Answer(status, headers, body, etag, route, user_id, until)
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

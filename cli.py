@@ -13,6 +13,7 @@ from typing import Any
 import click
 from slugify import slugify
 
+import logs
 import terminal
 import worker as answer_on
 from config import PREFIX, Config, ConfigError
@@ -22,6 +23,7 @@ from db.migrations import Applied, Migration, find_migrations, migrate, pending,
 from db.script import read_script
 from db.statements import SQLFile, find
 from handlers import sql_behind
+from metrics import Metrics
 from plugins.errors import Problem
 
 HOME = Path(__file__).resolve().parent
@@ -118,18 +120,28 @@ def serve(**flags: Any) -> None:
 @click.argument("listening", type=int)
 @click.argument("tell_ready", type=int)
 @click.argument("alive", type=int)
+@click.argument("counts", type=click.Path(path_type=Path))
+@click.argument("number", type=int)
 @click.pass_context
-def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int) -> None:
+def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
     config = settings()
+    logs.set_up(config)
+    if config.sentry_dsn:
+        logs.send_errors(config.sentry_dsn)
     with (
         closing(socket.socket(fileno=listening)) as shared,
         closing(_open(config)) as database,
         _mail(config, database),
     ):
         draining = threading.Event()
-        application = context.obj["make_app"](config, database, draining.is_set)
-        answer_on.run(application, config, shared, tell_ready, alive, draining)
+        metrics = Metrics(counts, number)
+        server = answer_on.make_server(
+            context.obj["make_app"](config, database, draining.is_set, metrics), config, shared
+        )
+        metrics.queue = server.task_dispatcher.queue
+        answer_on.run(server, config.drain_s, tell_ready, alive, draining)
+        metrics.write()
 
 
 def _mail(config: Config, database: Database) -> AbstractContextManager[None]:

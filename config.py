@@ -1,7 +1,6 @@
 """Every setting, once: its name, its unit, its default, and why one would change it."""
 
 import dataclasses
-import difflib
 import ipaddress
 import os
 from collections.abc import Callable, Mapping
@@ -96,13 +95,35 @@ def _link(value: str) -> str:
     return value
 
 
-def _setting(default: Any, parse: Callable[[str], Any], why: str, *, secret: bool = False) -> Any:
-    return field(default=default, metadata={"parse": parse, "why": why, "secret": secret})
+def _token(value: str) -> str:
+    if value and not (len(value) >= 16 and value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("at least 16 letters, digits and signs without a blank, or empty")
+    return value
+
+
+def _dsn(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.path.strip("/")
+    except ValueError:
+        usable = False
+    if value and not usable:
+        raise ValueError("https://KEY@HOST/PROJECT, or empty")
+    return value
+
+
+def _setting(default: Any, parse: Callable[[str], Any], why: str, *, variable: str = "", secret: bool = False) -> Any:
+    return field(default=default, metadata={"parse": parse, "why": why, "variable": variable, "secret": secret})
+
+
+def variable(setting: "dataclasses.Field[Any]") -> str:
+    """The environment variable of a setting."""
+    return setting.metadata["variable"] or PREFIX + setting.name.upper()
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one process. Each is read from ROWBOAT_<NAME>; no variable needs to be set."""
+    """The settings of one process. Each is read from its `variable`; none needs to be set."""
 
     database: Path = _setting(
         Path("data/rowboat.db"), _path, "The SQLite file. It and its folder are made where they are missing."
@@ -182,6 +203,27 @@ class Config:
     reset_link: str = _setting(
         "", _link, "What a mail links to, with {token} where the token goes: the page that sets a new password."
     )
+    log_format: str = _setting(
+        "auto",
+        _one_of("auto", "human", "json"),
+        "How the log is written: json, human (for people to read), or auto: human on a terminal, json elsewhere.",
+    )
+    slow_ms: int = _setting(
+        200, _whole(1, 3_600_000), "A SQL file that runs for longer than so many milliseconds is logged with its plan."
+    )
+    metrics_token: str = _setting(
+        "",
+        _token,
+        "What Prometheus has to send as `Authorization: Bearer …` to /metrics; empty: it is there in study mode alone.",
+        secret=True,
+    )
+    sentry_dsn: str = _setting(
+        "",
+        _dsn,
+        "Where unexpected errors are sent, besides the log, when sentry-sdk is installed; empty: nowhere.",
+        variable="SENTRY_DSN",
+        secret=True,
+    )
     study: str = _setting(
         "local",
         _one_of("local", "on", "off"),
@@ -193,10 +235,12 @@ class Config:
         """The settings of `environment`, with those `flags` over them that are not None.
 
         Raises ConfigError for a value that cannot be used, and for a ROWBOAT_* name that is no setting."""
-        settings = {PREFIX + each.name.upper(): each for each in dataclasses.fields(cls)}
+        settings = {variable(each): each for each in dataclasses.fields(cls)}
         values = {}
-        for name in sorted(key for key in environment if key.startswith(PREFIX)):
+        for name in sorted(key for key in environment if key.startswith(PREFIX) or key in settings):
             if name not in settings:
+                import difflib  # for this alone
+
                 # Without the prefix, which would make everything look alike.
                 words = [each.removeprefix(PREFIX) for each in settings]
                 close = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)

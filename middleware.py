@@ -2,18 +2,24 @@
 
 import functools
 import itertools
+import logging
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import Config
 from db import Database
+from logs import request_log
+from metrics import Metrics
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 Headers = list[tuple[str, str]]
+
+_LOG = logging.getLogger("rowboat")
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -25,6 +31,10 @@ _SECURITY_HEADERS = [
 
 # A name or an address of this machine, with a port or without.
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|::1|\[::1\])(:\d+)?", re.IGNORECASE | re.ASCII)
+
+_KNOWN = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+_OUR_FAULT = b'{"errors": {"server": ["internal error"]}}'
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, X-Requested-With, X-Request-Id"
@@ -45,6 +55,63 @@ def with_request_id(app: WSGIApplication) -> WSGIApplication:
         request_id = sent if sent and _WELL_FORMED_ID.fullmatch(sent) else f"{process}{next(numbers):08x}"
         environ["rowboat.request_id"] = request_id
         return app(environ, _adding([("X-Request-Id", request_id)], start_response))
+
+    return answer
+
+
+def with_records(app: WSGIApplication, database: Database, metrics: Metrics, config: Config) -> WSGIApplication:
+    """Count each request, write its line to the log, and name the SQL files that took long, with their plans.
+
+    What ran for it stands in environ["rowboat.ran"]."""
+    write = request_log(config) if _LOG.isEnabledFor(logging.INFO) else None
+    slow_s = config.slow_ms / 1000
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        method = environ["REQUEST_METHOD"]
+        environ["rowboat.ran"] = ran = database.record()
+        status = ""
+
+        def start(line: str, headers: Headers, exc_info: Any = None) -> Any:
+            nonlocal status
+            status = line[:3]
+            return start_response(line, headers, exc_info)
+
+        body = app(environ, start)
+        seconds = time.perf_counter() - began
+        route = environ["bottle.route"].rule if "bottle.route" in environ else "unmatched"
+        metrics.answered(method if method in _KNOWN else "other", route, status, seconds)
+        if write:
+            request_id = environ["rowboat.request_id"]
+            in_sql_s = 0.0
+            for name, took in ran:
+                in_sql_s += took
+                if took > slow_s:
+                    _log_slow(name, took, database.plan(name), request_id)
+            size = sum(map(len, body))
+            user_id = environ.get("rowboat.user_id")
+            write(request_id, method, route, status, 1000 * seconds, 1000 * in_sql_s, size, user_id)
+        return body
+
+    return answer
+
+
+def _log_slow(name: str, seconds: float, plan: list[str], request_id: str) -> None:
+    said = ("slow SQL: %s took %d ms; its plan: %s", name, 1000 * seconds, "; ".join(plan))
+    _LOG.warning(*said, extra={"request_id": request_id})
+
+
+def with_errors(app: WSGIApplication) -> WSGIApplication:
+    """Answer 500 where our code fails: the log has the traceback and the request's id, the client the id alone."""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        try:
+            return app(environ, start_response)
+        except Exception:
+            _LOG.exception("unexpected error", extra={"request_id": environ["rowboat.request_id"]})
+            start_response("500 Internal Server Error", [("Content-Type", "application/json; charset=utf-8")])
+            return [] if method == "HEAD" else [_OUR_FAULT]
 
     return answer
 
@@ -83,14 +150,14 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
     return answer
 
 
-def with_server_timing(app: WSGIApplication, database: Database, config: Config) -> WSGIApplication:
+def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
     """Name the SQL files that ran for an answer, with their milliseconds, in Server-Timing: in study mode alone.
 
     Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
     for an answer from memory. (https://www.w3.org/TR/server-timing/)"""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        ran = database.record()
+        ran = environ["rowboat.ran"]
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
             if ran and is_in_study_mode(environ, config) and not environ["bottle.route"].config.get("secret"):

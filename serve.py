@@ -3,6 +3,8 @@
 It needs the standard library alone, so that it stays small and need never be restarted for new code."""
 
 import ipaddress
+import itertools
+import logging
 import os
 import select
 import signal
@@ -10,12 +12,16 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+import logs
 from config import Config, usable_cores
+
+_LOG = logging.getLogger("rowboat")
 
 _APP = Path(__file__).with_name("app.py")
 
@@ -66,10 +72,13 @@ def url(bound: socket.socket) -> str:
 class Worker(NamedTuple):
     """A process that answers requests: its place among the sockets, from 0, and when it was started.
 
+    `number` is its own as long as it lives: what it counts stands in the file of that number (see metrics.py).
+
     `process` is only held on to: once nobody does, the next one to be started would ask how this one ended, and
     nobody else could learn it."""
 
     place: int
+    number: int
     started: float
     process: "subprocess.Popen[bytes]"
 
@@ -79,11 +88,12 @@ class Parent:
 
     SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
     the workers by new ones, with the code of now, while nobody is refused.
-    A `notice` is printed once they answer."""
+    A `notice` is logged once they answer. `counts` is the folder in which they keep what they count."""
 
-    def __init__(self, sockets: list[socket.socket], config: Config, notice: str = "") -> None:
+    def __init__(self, sockets: list[socket.socket], config: Config, counts: str, notice: str = "") -> None:
         self._sockets = sockets
         self._config = config
+        self._counts = counts
         self._notice = notice
         self._cores = usable_cores() if config.pin and hasattr(os, "sched_setaffinity") else []
         self._workers: dict[int, Worker] = {}  # by process id
@@ -113,7 +123,7 @@ class Parent:
                 self._start_and_go_on(place)
             print(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})", flush=True)
             if self._notice:
-                _say(self._notice)
+                _LOG.info(self._notice)
             _tell_system("READY=1")
         while not self._stopping:
             self._note_who_ended()
@@ -133,7 +143,7 @@ class Parent:
             os.read(self._noticed, 4096)
         for pid, (deadline, worker) in list(self._leaving.items()):
             if time.monotonic() > deadline:
-                _say(f"worker {pid} took too long to end, and was killed")
+                _LOG.warning("worker %d took too long to end, and was killed", pid)
                 _send(pid, signal.SIGKILL)
                 self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, worker
         return readable
@@ -154,7 +164,7 @@ class Parent:
             if self._leaving.pop(pid, None):
                 continue
             worker = self._workers.pop(pid)
-            _say(f"worker {pid} ended with {os.waitstatus_to_exitcode(ended)}; another takes its place")
+            _LOG.warning("worker %d ended with %d; another takes its place", pid, os.waitstatus_to_exitcode(ended))
             # At once, for the clients on its socket wait; but not over and over.
             time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             self._start_and_go_on(worker.place)
@@ -168,7 +178,7 @@ class Parent:
             if not self._answers(ready):
                 self._let_go(new)
                 if not self._stopping:
-                    _say("a new worker did not start; the old ones stay")
+                    _LOG.error("a new worker did not start; the old ones stay")
                 break
             self._let_go(pid)
         else:
@@ -199,14 +209,16 @@ class Parent:
     def _start(self, place: int) -> tuple[int, int]:
         """Start a worker: its process id, and a pipe that hears a byte when it listens, and closes when it ends."""
         ready, tell_ready = os.pipe()
+        taken = {each.number for each in (*self._workers.values(), *(each for _, each in self._leaving.values()))}
+        number = next(each for each in itertools.count() if each not in taken)
         descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
-        command = [sys.executable, str(_APP), "worker", *map(str, descriptors)]
+        command = [sys.executable, str(_APP), "worker", *map(str, descriptors), self._counts, str(number)]
         process = subprocess.Popen(command, pass_fds=descriptors)
         os.close(tell_ready)
         if self._cores:
             # One core each: handing the interpreter's lock between cores costs more than half of the speed.
             os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
-        self._workers[process.pid] = Worker(place, time.monotonic(), process)
+        self._workers[process.pid] = Worker(place, number, time.monotonic(), process)
         return process.pid, ready
 
     def _stop(self, signum: int = 0, frame: FrameType | None = None) -> None:
@@ -214,10 +226,6 @@ class Parent:
 
     def _reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
         self._reloading = True
-
-
-def _say(text: str) -> None:
-    print(f"rowboat: {text}", file=sys.stderr, flush=True)
 
 
 def _send(pid: int, signum: int) -> None:
@@ -233,9 +241,21 @@ def _tell_system(state: str) -> None:
             notice.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for as long as the server runs, which nobody else may read. (tempfile would take a megabyte.)"""
+    folder = Path(os.environ.get("TMPDIR", "/tmp"), f"rowboat-{os.urandom(8).hex()}")
+    folder.mkdir(0o700)
+    yield str(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+
 def main() -> int:
     """Serve with the settings of the environment; returns the exit status."""
     config = Config.from_environment(os.environ)
+    logs.set_up(config)
     try:
         sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:
@@ -244,7 +264,8 @@ def main() -> int:
         return 2
     address = ipaddress.ip_address(sockets[0].getsockname()[0])
     is_blind = not config.trusted_proxy and (address.is_loopback or address.is_unspecified)
-    return Parent(sockets, config, _BLIND if is_blind else "").run()
+    with _temporary_folder() as counts:
+        return Parent(sockets, config, counts, _BLIND if is_blind else "").run()
 
 
 if __name__ == "__main__":

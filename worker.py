@@ -39,19 +39,11 @@ _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
 
-def run(
-    application: Any,
-    config: Config,
-    listening: socket.socket,
-    tell_ready: int,
-    alive: int,
-    draining: threading.Event,
-) -> None:
+def run(server: "_Server", drain_s: float, tell_ready: int, alive: int, draining: threading.Event) -> None:
     """Answer requests until SIGTERM, or until the parent is gone; then what came before, for at most `drain_s` seconds.
 
     `tell_ready` and `alive` are the parent's pipes: one hears a byte now, the other closes when the parent ends.
     `draining` is set once it is told to stop."""
-    server = make_server(application, config, listening)
     server.draining = draining
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -67,7 +59,7 @@ def run(
     os.close(tell_ready)
     while not draining.is_set():
         wasyncore.poll2(1, server._map)
-    _drain(server, config.drain_s)
+    _drain(server, drain_s)
 
 
 def _drain(server: "_Server", seconds: float) -> None:

@@ -84,13 +84,22 @@ def name_of_copy(database: Path, *, compress: bool) -> str:
     return f"{database.stem}.{moment}Z.db" + ".gz" * compress
 
 
+def newest_copy(database: Path) -> float | None:
+    """When the newest copy in backups/ was made, in seconds since 1970; None where there is none."""
+    return max((copy.stat().st_mtime for copy in (database.parent / "backups").glob(_copies(database))), default=None)
+
+
 def prune(database: Path, folder: Path, keep: int) -> list[Path]:
     """Delete all but the newest `keep` copies that have a name like that of `name_of_copy`; returns which."""
-    copies = sorted(folder.glob(f"{glob.escape(database.stem)}.[0-9][0-9][0-9][0-9]-*Z.db*"))
+    copies = sorted(folder.glob(_copies(database)))
     old = [copy for copy in copies if copy.name.endswith((".db", ".db.gz"))][:-keep]
     for copy in old:
         copy.unlink()
     return old
+
+
+def _copies(database: Path) -> str:
+    return f"{glob.escape(database.stem)}.[0-9][0-9][0-9][0-9]-*Z.db*"
 
 
 def back_up_before(database: Path, what: str, running: Running) -> Path:

@@ -23,16 +23,27 @@ Row = dict[str, Any]
 Ran = list[tuple[str, float]]
 
 
+class Observer:
+    """Hears what a database does, on the thread that does it. This one lets it pass."""
+
+    def ran(self, file: str, seconds: float) -> None:
+        """A file was run."""
+
+    def waited(self, seconds: float) -> None:
+        """The writer got the lock that all processes share."""
+
+
 class Database:
     """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
 
     Safe to share between threads: each reads on a connection of its own, all write through one. Open it
-    after a fork, never before. A write waits for its turn `wait_s` seconds at most."""
+    after a fork, never before. A write waits for its turn `wait_s` seconds at most. `observer` may be set to one."""
 
     def __init__(
         self, path: Path, sql_folder: Path, synchronous: str = "FULL", wait_s: float = BUSY_TIMEOUT_MS / 1000
     ) -> None:
         self.path = path
+        self.observer = Observer()
         self._wait_s = wait_s
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -40,7 +51,11 @@ class Database:
             self.files = load(sql_folder, connection)
         self._in_use = InUse(path)
         self._watcher = Watcher(lambda: connect(path, query_only=True))
-        self._writer = Writer(lambda: connect(path, synchronous=synchronous), WriteLock(path))
+        self._writer = Writer(
+            lambda: connect(path, synchronous=synchronous),
+            WriteLock(path),
+            lambda seconds: self.observer.waited(seconds),
+        )
 
     def read(self, *names: str, **parameters: Any) -> Any:
         """The column `response` of what `row` returns: a response body as JSON text; None without a row."""
@@ -57,10 +72,10 @@ class Database:
         connection = self._reader()
         with _unavailable_told():
             if sum(len(file.statements) for file in files) == 1:
-                return _run(connection, files, parameters, self._ran())
+                return self._run(connection, files, parameters, self._ran())
             connection.execute("BEGIN")
             try:
-                return _run(connection, files, parameters, self._ran())
+                return self._run(connection, files, parameters, self._ran())
             finally:
                 if connection.in_transaction:  # an I/O error has ended it already
                     connection.execute("COMMIT")
@@ -74,6 +89,16 @@ class Database:
         except (sqlite3.Error, OverflowError) as error:
             raise StartupError(f"{name}: {error}; look at the parameters") from error
         return [column[0] for column in cursor.description], rows
+
+    def plan(self, name: str) -> list[str]:
+        """How SQLite runs the statements of a file: the steps of its query plan, one line each."""
+        file = self.files[name]
+        unbound = dict.fromkeys(file.parameters)
+        return [
+            step
+            for statement in file.statements
+            for *_, step in self._reader().execute(f"EXPLAIN QUERY PLAN {statement}", unbound).fetchall()
+        ]
 
     def write(self, *names: str, **parameters: Any) -> Any:
         """Run files in order in one transaction; returns after the commit, like `read`.
@@ -116,10 +141,25 @@ class Database:
 
         def call(connection: sqlite3.Connection) -> Any:
             with _unavailable_told():
-                row = _run(connection, files, parameters, ran)
+                row = self._run(connection, files, parameters, ran)
                 return row.get("response") if row else None
 
         return self._writer.submit(call)
+
+    def _run(self, connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:
+        found: Row = {}
+        for file in files:
+            began = time.perf_counter()
+            try:
+                row = _run_file(connection, file, parameters | found)
+            finally:
+                seconds = time.perf_counter() - began
+                ran.append((file.name, seconds))
+                self.observer.ran(file.name, seconds)
+            if row is None:
+                return None
+            found |= row
+        return found
 
     def _ran(self) -> Ran:
         ran: Ran = getattr(self._threads, "ran", [])
@@ -138,20 +178,6 @@ class Database:
             self._threads.connection = connection
             self._readers.append(connection)
         return connection
-
-
-def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:
-    found: Row = {}
-    for file in files:
-        began = time.perf_counter()
-        try:
-            row = _run_file(connection, file, parameters | found)
-        finally:
-            ran.append((file.name, time.perf_counter() - began))
-        if row is None:
-            return None
-        found |= row
-    return found
 
 
 def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) -> Row | None:

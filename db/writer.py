@@ -3,6 +3,7 @@
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -22,10 +23,14 @@ class Writer:
 
     All that waited together share one commit, hence one fsync; no future has a result before that commit.
     A call that raises is undone alone, and its future raises the same. An error that ends the whole
-    transaction, such as a full disk, fails every call of the batch with Unavailable: none was stored."""
+    transaction, such as a full disk, fails every call of the batch with Unavailable: none was stored. `waited` hears
+    for each batch how many seconds the lock took."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], lock: WriteLock) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], lock: WriteLock, waited: Callable[[float], None]
+    ) -> None:
         self._connect = connect
+        self._waited = waited
         self._connection: sqlite3.Connection | None = None
         self._lock = lock
         self._calls: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
@@ -69,7 +74,9 @@ class Writer:
         stopping = False
         try:
             self._connection = self._connection or self._connect()
+            began = time.perf_counter()
             with self._lock:  # as long as this waits, those who give up can cancel
+                self._waited(time.perf_counter() - began)
                 stopping = self._add_waiting(batch)
                 outcomes = _run_in_one_transaction(self._connection, batch)
         except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on

@@ -55,7 +55,9 @@ class AuthenticationPlugin:
             anonymous = "HTTP_AUTHORIZATION" not in request.environ
             if anonymous and auth == "required":
                 raise errors.token_missing()
-            return callback(me=None if anonymous else self._user_of(sent_token_hash()), **arguments)
+            me = None if anonymous else self._user_of(sent_token_hash())
+            request.environ["rowboat.user_id"] = me
+            return callback(me=me, **arguments)
 
         return authenticated
 

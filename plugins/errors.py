@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from bottle import HTTPError, Route, response
+from bottle import HTTPError, Route, request, response
 
 from db import Refused, Unavailable
 
@@ -154,7 +154,8 @@ class ErrorsPlugin:
             except Refused as refusal:
                 return refused(refusal)
             except Unavailable as error:
-                logging.getLogger("rowboat").warning("503: %s", error)
+                request_id = request.environ["rowboat.request_id"]
+                logging.getLogger("rowboat").warning("503: %s", error, extra={"request_id": request_id})
                 return database_unavailable()
             except sqlite3.IntegrityError as error:
                 problem = violated(error)

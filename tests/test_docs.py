@@ -17,7 +17,9 @@ import app
 import cli
 import cli_accounts  # noqa: F401 (adds its commands)
 import cli_operations  # noqa: F401 (likewise)
-from config import PREFIX, Config
+from config import Config, variable
+from deploy.grafana import DASHBOARD, dashboard
+from metrics import METRICS
 from tests.conftest import HOME
 
 DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
@@ -35,11 +37,25 @@ def test_every_setting_stands_in_the_operations_page_as_the_code_has_it():
     page = (HOME / "docs/operations.md").read_text()
 
     rows = [
-        f"| `{PREFIX}{field.name.upper()}` | {_shown(field)} | {field.metadata['why']} |"
-        for field in dataclasses.fields(Config)
+        f"| `{variable(field)}` | {_shown(field)} | {field.metadata['why']} |" for field in dataclasses.fields(Config)
     ]
 
-    assert re.findall(rf"^\| `{PREFIX}.*\|$", page, re.MULTILINE) == rows
+    assert re.findall(r"^\| `[A-Z_]+` \|.*\|$", page, re.MULTILINE) == rows
+
+
+def test_every_metric_stands_in_the_operations_page_as_the_code_has_it():
+    page = (HOME / "docs/operations.md").read_text()
+
+    rows = [
+        f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels) or '–'} | {text} |"
+        for name, kind, labels, text, _ in METRICS
+    ]
+
+    assert re.findall(r"^\| `rowboat_.*\|$", page, re.MULTILINE) == rows
+
+
+def test_the_dashboard_is_what_the_list_of_metrics_makes():
+    assert DASHBOARD.read_text() == dashboard() + "\n", "run python -m deploy.grafana, and commit the file"
 
 
 def test_every_command_stands_in_the_readme():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, ConfigError
+from config import Config, ConfigError, variable
 
 NEEDS_A_FOLDER = "the database needs a folder that can be written"
 ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
@@ -25,6 +25,8 @@ REFUSED = [
     ("ROWBOAT_WORKERS", "-1", "a whole number from 0 to 64"),
     ("ROWBOAT_PIN", "1", "one of on, off"),
     ("ROWBOAT_DRAIN_S", "soon", "a whole number from 0 to 3600"),
+    ("ROWBOAT_LOG_FORMAT", "text", "one of auto, human, json"),
+    ("ROWBOAT_SLOW_MS", "0", "a whole number from 1 to 3600000"),
     ("ROWBOAT_MIN_FREE_MB", "-1", "a whole number from 0 to 1000000000"),
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
@@ -81,10 +83,31 @@ def test_a_mail_server_that_cannot_be_used_says_so_without_its_password(url):
     )
 
 
-def test_every_setting_has_a_value_that_it_refuses():
-    settings = {f"ROWBOAT_{field.name.upper()}" for field in dataclasses.fields(Config)}
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("ROWBOAT_METRICS_TOKEN", "short-secret", "at least 16 letters, digits and signs without a blank, or empty"),
+        (
+            "ROWBOAT_METRICS_TOKEN",
+            "a secret with blanks",
+            "at least 16 letters, digits and signs without a blank, or empty",
+        ),
+        ("SENTRY_DSN", "secret", "https://KEY@HOST/PROJECT, or empty"),
+        ("SENTRY_DSN", "https://secret@[example.org/1", "https://KEY@HOST/PROJECT, or empty"),
+        ("SENTRY_DSN", "https://secret@example.org/", "https://KEY@HOST/PROJECT, or empty"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_shown(name, value, expected):
+    with pytest.raises(ConfigError) as refused:
+        Config.from_environment({name: value})
 
-    assert {name for name, _, _ in REFUSED} | {"ROWBOAT_SMTP_URL"} == settings
+    assert str(refused.value) == f"{name} must be {expected}"
+
+
+def test_every_setting_has_a_value_that_it_refuses():
+    secret = {"ROWBOAT_SMTP_URL", "ROWBOAT_METRICS_TOKEN", "SENTRY_DSN"}
+
+    assert {name for name, _, _ in REFUSED} | secret == {variable(field) for field in dataclasses.fields(Config)}
 
 
 @pytest.mark.parametrize(
