@@ -18,7 +18,7 @@ import terminal
 import worker as answer_on
 from config import PREFIX, Config, ConfigError
 from db import Database, Refused, StartupError, Unavailable, schema
-from db.connection import connect
+from db.connection import connect, leave_checkpoints_to_others
 from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.script import read_script
 from db.statements import SQLFile, find
@@ -59,7 +59,10 @@ database_option = click.option(
 
 def settings(**flags: Any) -> Config:
     """The settings of the environment, with the flags of a command over them. Raises ConfigError."""
-    return Config.from_environment(os.environ, **flags)
+    config = Config.from_environment(os.environ, **flags)
+    if not config.checkpoint:
+        leave_checkpoints_to_others(config.database)
+    return config
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import terminal
 from cli import SCHEMA, commands, database_option, open_database, settings
 from db import StartupError
 from db.backup import back_up, folder_of_copies, name_of_copy, prune
+from db.connection import WAL_BYTES
 from db.restore import SOUND_SQLITE, problems, rebuild_search
 from db.restore import restore as put_back
 
@@ -60,13 +61,17 @@ def restore(copy: Path, **flags: Any) -> None:
 @database_option
 def check(repair: bool, **flags: Any) -> None:
     """Look for damage, rows without their parents, drift of the schema, wrong counters; exit status 1 for any."""
-    database = settings(**flags).database
+    config = settings(**flags)
+    database = config.database
     if sqlite3.sqlite_version_info < SOUND_SQLITE:
         sound = ".".join(map(str, SOUND_SQLITE))
         click.echo(
             f"SQLite is {sqlite3.sqlite_version}: below {sound}, two connections that checkpoint at once can corrupt a "
             "database. Rowboat's take turns; other programs that write the file may not."
         )
+    wal = database.with_name(database.name + "-wal")
+    if not config.checkpoint and wal.exists() and wal.stat().st_size > WAL_BYTES:
+        click.echo(f"{wal} has {wal.stat().st_size >> 20} MiB: ROWBOAT_CHECKPOINT is off, so that Litestream must run.")
     if repair:
         with open_database(**flags) as opened:
             opened.write("counters/rebuild")

@@ -157,6 +157,11 @@ class Config:
         _one_of("FULL", "NORMAL"),
         "FULL: what was acknowledged survives a power cut. NORMAL: it survives a crash of the program, and is faster.",
     )
+    checkpoint: bool = _setting(
+        True,
+        _switch,
+        "off: Litestream moves what is in the WAL into the database file, and Rowboat never does (docs/backup.md).",
+    )
     migrate: str = _setting(
         "apply",
         _one_of("apply", "check"),

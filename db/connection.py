@@ -7,6 +7,27 @@ from db.errors import StartupError
 
 BUSY_TIMEOUT_MS = 5000
 
+# To this size a WAL is cut when it is begun anew; it never shrinks otherwise.
+WAL_BYTES = 64 * 1024 * 1024
+
+_left_to_others: set[Path] = set()
+_kept_open: dict[Path, sqlite3.Connection] = {}
+
+
+def leave_checkpoints_to_others(database: Path) -> None:
+    """From now on, no connection of this process moves what is in the WAL of this database into its file."""
+    _left_to_others.add(database)
+
+
+def keep_wal(database: Path) -> None:
+    """Where checkpoints are left to others, keep SQLite from the one that closing the last connection brings.
+
+    It needs the file for itself, and a connection that cannot write does without: this one stays open to the end."""
+    if database in _left_to_others and database not in _kept_open:
+        keeper = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        if keeper.execute("PRAGMA journal_mode").fetchall() == [("wal",)]:  # else it holds on to nothing
+            _kept_open[database] = keeper
+
 
 def connect(
     path: Path, *, create: bool = False, query_only: bool = False, synchronous: str = "FULL"
@@ -34,6 +55,9 @@ def connect(
         raise StartupError(f"{path}: {error}; check that the folder exists and can be written") from error
     try:
         _configure(connection, query_only, synchronous)
+        if path in _left_to_others:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            keep_wal(path)
     except sqlite3.DatabaseError as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
@@ -56,7 +80,7 @@ def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: st
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA mmap_size = 0")
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA journal_size_limit = 67108864")  # bytes; the WAL never shrinks otherwise
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES:d}")
     # Nothing in the schema of a file may call functions with side effects. SQLite counts full-text tables among
     # them, so that a connection which fires the triggers that fill one has to trust the schema.
     connection.execute("PRAGMA trusted_schema = OFF" if query_only else "PRAGMA trusted_schema = ON")

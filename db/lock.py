@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from db.connection import connect
+from db.connection import connect, keep_wal
 from db.errors import StartupError
 
 
@@ -96,6 +96,7 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
                 raise StartupError(
                     f"{database}: SQLite's journal stays {mode} here, Rowboat needs WAL; use a local disk"
                 )
+            keep_wal(database)  # only now is there one
             connection.execute("PRAGMA temp_store = FILE")  # sorting a large table must not take its size in memory
             yield connection
     except sqlite3.Error as error:

@@ -1,5 +1,6 @@
 """A copy put in the place of a database, and whether a database is as it should be."""
 
+import fcntl
 import gzip
 import shutil
 import sqlite3
@@ -17,6 +18,9 @@ from db.migrations import Report, find_migrations, migrate, pending, read_ledger
 from db.schema import differences
 
 _SILENT = Report()
+
+# How many bytes, and from where, each reader of a database locks (https://sqlite.org/src/file/src/os.h, SHARED_SIZE).
+_SHARED_BY_READERS = 510, 0x40000002
 
 # Below it, two connections that checkpoint at once can corrupt a database (https://sqlite.org/wal.html#walresetbug).
 SOUND_SQLITE = (3, 51, 3)
@@ -36,6 +40,7 @@ def restore(copy: Path, database: Path, schema: Path, report: Report = _SILENT) 
             _require_copy(unpacked, copy, schema, report)
             flush(unpacked)
             with closing(WriteLock(database)) as lock, lock:  # no migration is under way
+                _require_unused(database)
                 aside = _put_aside(database)
                 unpacked.replace(database)
                 flush(database.parent)
@@ -69,6 +74,16 @@ def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> N
     if not ledger:
         raise StartupError(f"{copy}: no copy of a database of ours; nothing says which schema scripts it has")
     pending(find_migrations(schema), ledger)
+
+
+def _require_unused(database: Path) -> None:
+    """Programs that know nothing of InUse, such as Litestream, hold SQLite's own lock as long as they have it open."""
+    if database.exists():
+        with database.open("rb+") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED_BY_READERS)
+            except BlockingIOError:
+                raise StartupError(f"{database}: another program has it open, such as Litestream; stop that") from None
 
 
 def _put_aside(database: Path) -> Path | None:

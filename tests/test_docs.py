@@ -113,6 +113,12 @@ def test_the_sql_in_the_readme_is_the_file():
     assert shown == (HOME / "sql/profiles/render.sql").read_text()
 
 
+def test_the_configuration_of_litestream_in_the_backup_page_is_the_file():
+    (shown,) = re.findall(r"```yaml\n(.*?)```", (HOME / "docs/backup.md").read_text(), re.DOTALL)
+
+    assert shown == (HOME / "deploy/litestream.yml").read_text()
+
+
 def _readme_commands() -> list[tuple[str, str]]:
     """Each command in the README's console blocks with the output shown below it, without the first block."""
     blocks = re.findall(r"```console\n(.*?)```", (HOME / "README.md").read_text(), re.DOTALL)[1:]

@@ -29,6 +29,7 @@ REFUSED = [
     ("ROWBOAT_SLOW_MS", "0", "a whole number from 1 to 3600000"),
     ("ROWBOAT_MIN_FREE_MB", "-1", "a whole number from 0 to 1000000000"),
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
+    ("ROWBOAT_CHECKPOINT", "never", "one of on, off"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
     ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),
     ("ROWBOAT_TRUSTED_PROXY", "proxy.example.org", "an IP address, such as 127.0.0.1, or empty"),
