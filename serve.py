@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from config import Config, usable_cores
+from config import Config, ConfigError, usable_cores
 
 _APP = Path(__file__).with_name("app.py")
 
@@ -78,7 +78,7 @@ class Parent:
     """Starts a worker on each socket and replaces those that end.
 
     SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
-    the workers by new ones, with the code of now, while nobody is refused.
+    the workers by new ones, with the code and the settings of now, while nobody is refused.
     A `notice` is printed once they answer."""
 
     def __init__(self, sockets: list[socket.socket], config: Config, notice: str = "") -> None:
@@ -118,7 +118,7 @@ class Parent:
         while not self._stopping:
             self._note_who_ended()
             if self._reloading:
-                self._replace_all()
+                self._begin_anew()
             else:
                 self._wait()
         self._end_all()
@@ -159,10 +159,19 @@ class Parent:
             time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             self._start_and_go_on(worker.place)
 
-    def _replace_all(self) -> None:
-        """One place after the other: a new worker answers on its socket before the old one is told to leave."""
+    def _begin_anew(self) -> None:
+        """Go on with the code and the settings of now; where they cannot be used, with those of before."""
         self._reloading = False
         _tell_system(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._config = Config.from_environment(os.environ)
+            self._replace_all()
+        except ConfigError as error:
+            _say(f"{error}; the old workers stay")
+        _tell_system("READY=1")
+
+    def _replace_all(self) -> None:
+        """One place after the other: a new worker answers on its socket before the old one is told to leave."""
         for pid, worker in list(self._workers.items()):
             new, ready = self._start(worker.place)
             if not self._answers(ready):
@@ -173,7 +182,6 @@ class Parent:
             self._let_go(pid)
         else:
             print(f"Rowboat reloaded (workers: {len(self._sockets)})", flush=True)
-        _tell_system("READY=1")
 
     def _end_all(self) -> None:
         """Take no more connections, and return when every worker has answered what it had."""
