@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,13 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def _period(value: str) -> int | None:
+    found = re.fullmatch("([1-9][0-9]{0,3})([mhd])", value)
+    if value and not found:
+        raise ValueError("a number and m, h or d, such as 6h or 1d, or empty")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -174,6 +182,16 @@ class Config:
     )
     migration_backup: bool = _setting(
         True, _switch, "Whether a copy of the database is written before its schema changes: on or off."
+    )
+    backup_every: int | None = _setting(
+        None,
+        _period,
+        "How often `serve` writes a copy into backups/ beside the database: 30m, 6h or 1d, for example; empty: never.",
+    )
+    backup_keep: int = _setting(
+        7,
+        _whole(1, 1_000_000),
+        "So many copies does `serve` keep in backups/; it deletes older ones, also those that you wrote with `backup`.",
     )
     cors_origins: tuple[str, ...] = _setting(
         ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."

@@ -3,6 +3,7 @@
 It needs the standard library alone, so that it stays small and need never be restarted for new code."""
 
 import ipaddress
+import math
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from config import Config, ConfigError, usable_cores
+from schedule import Backups
 
 _APP = Path(__file__).with_name("app.py")
 
@@ -79,7 +81,7 @@ class Parent:
 
     SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
     the workers by new ones, with the code and the settings of now, while nobody is refused.
-    A `notice` is printed once they answer."""
+    A `notice` is printed once they answer. It also starts backups, where the settings ask for them."""
 
     def __init__(self, sockets: list[socket.socket], config: Config, notice: str = "") -> None:
         self._sockets = sockets
@@ -87,7 +89,9 @@ class Parent:
         self._notice = notice
         self._cores = usable_cores() if config.pin and hasattr(os, "sched_setaffinity") else []
         self._workers: dict[int, Worker] = {}  # by process id
-        self._leaving: dict[int, tuple[float, Worker]] = {}  # those that were told to end: until when they may take
+        self._backups = Backups()
+        # Those that were told to end: until when they may take, and what is held on to.
+        self._leaving: dict[int, tuple[float, object]] = {}
         self._stopping = False
         self._reloading = False
         # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
@@ -120,22 +124,22 @@ class Parent:
             if self._reloading:
                 self._begin_anew()
             else:
-                self._wait()
+                self._wait(until=self._backups.start_when_due(self._config))
         self._end_all()
         return 0
 
-    def _wait(self, *pipes: int) -> list[int]:
-        """Return after a signal, when one of the pipes can be read, or when somebody takes too long to leave."""
-        deadlines = [deadline for deadline, _ in self._leaving.values()]
-        seconds = max(0, min(deadlines) - time.monotonic()) if deadlines else None
+    def _wait(self, *pipes: int, until: float = math.inf) -> list[int]:
+        """Return after a signal, when one of the pipes can be read, then, or when somebody takes too long to leave."""
+        deadline = min([until, *(deadline for deadline, _ in self._leaving.values())])
+        seconds = None if deadline == math.inf else max(0, deadline - time.monotonic())
         readable, _, _ = select.select([self._noticed, *pipes], [], [], seconds)
         with suppress(BlockingIOError):
             os.read(self._noticed, 4096)
-        for pid, (deadline, worker) in list(self._leaving.items()):
+        for pid, (deadline, held) in list(self._leaving.items()):
             if time.monotonic() > deadline:
-                _say(f"worker {pid} took too long to end, and was killed")
+                _say(f"process {pid} took too long to end, and was killed")
                 _send(pid, signal.SIGKILL)
-                self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, worker
+                self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, held
         return readable
 
     def _answers(self, ready: int) -> bool:
@@ -147,14 +151,18 @@ class Parent:
         return heard
 
     def _note_who_ended(self) -> None:
-        while self._workers or self._leaving:
+        while self._workers or self._leaving or self._backups.process:
             pid, ended = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             if self._leaving.pop(pid, None):
                 continue
+            status = os.waitstatus_to_exitcode(ended)
+            if self._backups.process and self._backups.process.pid == pid:
+                self._backups.ended(f"it ended with {status}" if status else "", self._config)
+                continue
             worker = self._workers.pop(pid)
-            _say(f"worker {pid} ended with {os.waitstatus_to_exitcode(ended)}; another takes its place")
+            _say(f"worker {pid} ended with {status}; another takes its place")
             # At once, for the clients on its socket wait; but not over and over.
             time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             self._start_and_go_on(worker.place)
@@ -165,6 +173,7 @@ class Parent:
         _tell_system(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self._config = Config.from_environment(os.environ)
+            self._backups.look_anew()
             self._replace_all()
         except ConfigError as error:
             _say(f"{error}; the old workers stay")
@@ -175,11 +184,11 @@ class Parent:
         for pid, worker in list(self._workers.items()):
             new, ready = self._start(worker.place)
             if not self._answers(ready):
-                self._let_go(new)
+                self._let_go(new, self._workers.pop(new))
                 if not self._stopping:
                     _say("a new worker did not start; the old ones stay")
                 break
-            self._let_go(pid)
+            self._let_go(pid, self._workers.pop(pid))
         else:
             print(f"Rowboat reloaded (workers: {len(self._sockets)})", flush=True)
 
@@ -189,15 +198,17 @@ class Parent:
         for bound in self._sockets:
             bound.close()
         for pid in list(self._workers):
-            self._let_go(pid)
+            self._let_go(pid, self._workers.pop(pid))
+        if self._backups.process:
+            self._let_go(self._backups.process.pid, self._backups.process)
+            self._backups.process = None
         while self._leaving:
             self._note_who_ended()
             if self._leaving:
                 self._wait()
 
-    def _let_go(self, pid: int) -> None:
-        deadline = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE
-        self._leaving[pid] = deadline, self._workers.pop(pid)
+    def _let_go(self, pid: int, held: object) -> None:
+        self._leaving[pid] = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE, held
         _send(pid, signal.SIGTERM)
 
     def _start_and_go_on(self, place: int) -> None:

@@ -29,6 +29,10 @@ REFUSED = [
     ("ROWBOAT_SYNCHRONOUS", "OFF", "one of FULL, NORMAL"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
     ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),
+    ("ROWBOAT_BACKUP_EVERY", "6", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_EVERY", "0h", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_EVERY", "6h\n", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_KEEP", "0", "a whole number from 1 to 1000000"),
     ("ROWBOAT_TRUSTED_PROXY", "proxy.example.org", "an IP address, such as 127.0.0.1, or empty"),
     ("ROWBOAT_REGISTRATION", "on", "one of open, closed"),
     ("ROWBOAT_REALWORLD_COMPAT", "yes", "one of on, off"),
@@ -79,6 +83,11 @@ def test_a_mail_server_that_cannot_be_used_says_so_without_its_password(url):
     assert str(refused.value) == (
         "ROWBOAT_SMTP_URL must be smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty"
     )
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("30m", 1800), ("6h", 21_600), ("1d", 86_400), ("", None)])
+def test_how_often_something_happens_is_a_number_and_its_unit(value, seconds):
+    assert Config.from_environment({"ROWBOAT_BACKUP_EVERY": value}).backup_every == seconds
 
 
 def test_every_setting_has_a_value_that_it_refuses():
