@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from copies import newest_copy
-from db import Database, Observer
+from db import Database
 from db.clock import ago
+from db.database import Ran
 from plugins.authentication import SESSION_LIFETIME
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -63,7 +64,7 @@ METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, BACKUP, SESSIO
 _Counted = dict[tuple[str, ...], list[float]]
 
 
-class Metrics(Observer):
+class Metrics:
     """What one worker counts. Safe to share between threads.
 
     With a `folder`, it is kept in the file `number`.json there: each worker has a number of its own, and carries on
@@ -80,21 +81,23 @@ class Metrics(Observer):
             self._counted = _read(folder / f"{number}.json")[0]
             threading.Thread(target=self._keep, name="metrics", daemon=True).start()
 
-    def answered(self, method: str, route: str, status: str, seconds: float) -> None:
-        """Count a request."""
-        self._observe(REQUESTS, (REQUESTS.name, method, route, status), seconds)
-
-    def remembered(self) -> None:
-        """Count an answer from memory."""
-        self._observe(CACHE_HITS, (CACHE_HITS.name,), 0)
-
-    def ran(self, file: str, seconds: float) -> None:
-        """Count a run of a SQL file."""
-        self._observe(SQL, (SQL.name, file), seconds)
+    def answered(
+        self, method: str, route: str, status: str, seconds: float, ran: Ran, *, remembered: bool = False
+    ) -> None:
+        """Count a request, the SQL files that ran for it, and whether its answer was remembered."""
+        with self._lock:
+            self._observe(REQUESTS, (REQUESTS.name, method, route, status), seconds)
+            for file, took in ran:
+                self._observe(SQL, (SQL.name, file), took)
+            if remembered:
+                self._observe(CACHE_HITS, (CACHE_HITS.name,), 0)
+        if not self._news.is_set():
+            self._news.set()
 
     def waited(self, seconds: float) -> None:
         """Count a wait for the writers' lock."""
-        self._observe(LOCK, (LOCK.name,), seconds)
+        with self._lock:
+            self._observe(LOCK, (LOCK.name,), seconds)
 
     def write(self) -> None:
         """Let the other workers know what is counted; nothing without a folder."""
@@ -114,14 +117,11 @@ class Metrics(Observer):
         return generate_latest(_Collector(counted, _gauges(database) | {QUEUE.name: waiting})).decode()
 
     def _observe(self, metric: Metric, key: tuple[str, ...], amount: float) -> None:
-        with self._lock:
-            numbers = self._counted.get(key)
-            if numbers is None:
-                numbers = self._counted[key] = [0] * (len(metric.bounds) + 2)
-            numbers[bisect_left(metric.bounds, amount)] += 1
-            numbers[-1] += amount
-        if not self._news.is_set():
-            self._news.set()
+        numbers = self._counted.get(key)
+        if numbers is None:
+            numbers = self._counted[key] = [0] * (len(metric.bounds) + 2)
+        numbers[bisect_left(metric.bounds, amount)] += 1
+        numbers[-1] += amount
 
     def _keep(self) -> None:
         while self._news.wait():

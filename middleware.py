@@ -80,7 +80,8 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
         body = app(environ, start)
         seconds = time.perf_counter() - began
         route = environ["bottle.route"].rule if "bottle.route" in environ else "unmatched"
-        metrics.answered(method if method in _KNOWN else "other", route, status, seconds)
+        known = method if method in _KNOWN else "other"
+        metrics.answered(known, route, status, seconds, ran, remembered="rowboat.remembered" in environ)
         if write:
             request_id = environ["rowboat.request_id"]
             in_sql_s = 0.0
@@ -155,6 +156,8 @@ def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
 
     Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
     for an answer from memory. (https://www.w3.org/TR/server-timing/)"""
+    if config.study == "off" or (config.study == "local" and config.trusted_proxy):
+        return app
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ran = environ["rowboat.ran"]
