@@ -4,6 +4,7 @@ prometheus-client writes the format, and is loaded once somebody asks. It can co
 its locks and its shared file take 5 µs of each request; counting here takes less than one (bench/observing.py)."""
 
 import json
+import logging
 import threading
 import time
 from bisect import bisect_left
@@ -75,6 +76,7 @@ class Metrics:
         self._folder = folder
         self._number = number
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._counted: _Counted = {}
         self._news = threading.Event()
         if folder:
@@ -101,18 +103,22 @@ class Metrics:
 
     def write(self) -> None:
         """Let the other workers know what is counted; nothing without a folder."""
-        if self._folder:
-            with self._lock:
-                text = json.dumps([list(self._counted.items()), len(self.queue)])
-            new = self._folder / f"{self._number}.new"
-            new.write_text(text)
-            new.replace(self._folder / f"{self._number}.json")
+        if not self._folder:
+            return
+        with self._lock:
+            text = json.dumps([list(self._counted.items()), len(self.queue)])
+        new = self._folder / f"{self._number}.new"
+        with self._writing:
+            try:
+                new.write_text(text)
+                new.replace(self._folder / f"{self._number}.json")
+            except OSError as error:  # a full disk is no reason to answer nobody
+                logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""
         from prometheus_client import generate_latest  # not before somebody asks: it takes a megabyte
 
-        self.write()
         counted, waiting = self._of_all_workers()
         return generate_latest(_Collector(counted, _gauges(database) | {QUEUE.name: waiting})).decode()
 
@@ -130,12 +136,11 @@ class Metrics:
             self.write()
 
     def _of_all_workers(self) -> tuple[_Counted, int]:
-        if not self._folder:
-            return self._counted, len(self.queue)
-        sums: _Counted = {}
-        waiting = 0
-        for path in self._folder.glob("*.json"):
-            counted, queued = _read(path)
+        with self._lock:
+            sums = {key: numbers.copy() for key, numbers in self._counted.items()}
+        waiting = len(self.queue)
+        files = self._folder.glob("*.json") if self._folder else ()
+        for counted, queued in (_read(path) for path in files if path.stem != str(self._number)):
             waiting += queued
             for key, numbers in counted.items():
                 sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(numbers)), numbers, strict=True)]
@@ -154,11 +159,15 @@ def _gauges(database: Database) -> dict[str, float]:
     newest = newest_copy(database.path)
     sessions = database.row("sessions/count", expired=ago(SESSION_LIFETIME)) or {}
     return {
-        DATABASE.name: database.path.stat().st_size,
-        WAL.name: wal.stat().st_size if wal.exists() else 0,
+        DATABASE.name: _size(database.path),
+        WAL.name: _size(wal),
         BACKUP.name: float("inf") if newest is None else time.time() - newest,
         SESSIONS.name: sessions["sessions"],
     }
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 class _Collector:

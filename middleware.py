@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import Config
-from db import Database
+from db import Database, Unavailable
 from logs import request_log
 from metrics import Metrics
 
@@ -88,7 +88,7 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
             for name, took in ran:
                 in_sql_s += took
                 if took > slow_s:
-                    _log_slow(name, took, database.plan(name), request_id)
+                    _log_slow(name, took, database, request_id)
             size = sum(map(len, body))
             user_id = environ.get("rowboat.user_id")
             write(request_id, method, route, status, 1000 * seconds, 1000 * in_sql_s, size, user_id)
@@ -97,9 +97,12 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
     return answer
 
 
-def _log_slow(name: str, seconds: float, plan: list[str], request_id: str) -> None:
-    said = ("slow SQL: %s took %d ms; its plan: %s", name, 1000 * seconds, "; ".join(plan))
-    _LOG.warning(*said, extra={"request_id": request_id})
+def _log_slow(name: str, seconds: float, database: Database, request_id: str) -> None:
+    try:
+        plan = "; ".join(database.plan(name))
+    except Unavailable as error:
+        plan = f"not known ({error})"
+    _LOG.warning("slow SQL: %s took %d ms; plan: %s", name, 1000 * seconds, plan, extra={"request_id": request_id})
 
 
 def with_errors(app: WSGIApplication) -> WSGIApplication:

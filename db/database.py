@@ -83,14 +83,16 @@ class Database:
         return [column[0] for column in cursor.description], rows
 
     def plan(self, name: str) -> list[str]:
-        """How SQLite runs the statements of a file: the steps of its query plan, one line each."""
+        """How SQLite runs the statements of a file: the steps of its query plan, one line each. Raises Unavailable."""
         file = self.files[name]
         unbound = dict.fromkeys(file.parameters)
-        return [
-            step
-            for statement in file.statements
-            for *_, step in self._reader().execute(f"EXPLAIN QUERY PLAN {statement}", unbound).fetchall()
-        ]
+        connection = self._reader()
+        with _unavailable_told():
+            return [
+                step
+                for statement in file.statements
+                for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", unbound).fetchall()
+            ]
 
     def write(self, *names: str, **parameters: Any) -> Any:
         """Run files in order in one transaction; returns after the commit, like `read`.
