@@ -151,8 +151,8 @@ class Parent:
             pid, ended = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            if self._leaving.pop(pid, None):
-                continue
+            if self._leaving.pop(pid, None) or pid not in self._workers:
+                continue  # it was told to, or is an orphan: process 1 of a container inherits those
             worker = self._workers.pop(pid)
             _say(f"worker {pid} ended with {os.waitstatus_to_exitcode(ended)}; another takes its place")
             # At once, for the clients on its socket wait; but not over and over.
