@@ -1,6 +1,7 @@
 """What deploy/ ships, as an operator takes it: proxies before a running Rowboat, what Docker and systemd would read."""
 
 import configparser
+import dataclasses
 import fnmatch
 import http.client
 import json
@@ -16,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import pytest
 import trustme
 import yaml
 
-from config import Config
+from config import PREFIX, Config
 from tests.conftest import HOME, PASSWORD
 from tests.test_server import MIB, Server, ask, environment, needs_proc, port_of, serving, until
 
@@ -56,16 +57,13 @@ def succeeds(*command: Any, **options: Any) -> str:
 def running(log: Path, command: list[str], **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """A process with its output in a file, which ends with the test."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, **options)
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, **options)
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(30)
+        with suppress(ProcessLookupError):  # all have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
 
 
 def replaced(text: str, **changes: str) -> str:
@@ -186,7 +184,7 @@ class Site:
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Rowboat behind each proxy. It would tell everybody everything: what strangers are not told, the proxy refuses."""
     program(request.param)
-    settings = {"ROWBOAT_TRUSTED_PROXY": "127.0.0.1", "ROWBOAT_STUDY": "on"}
+    settings = {"ROWBOAT_TRUSTED_PROXY": "127.0.0.1", "ROWBOAT_STUDY": "on", "ROWBOAT_POSTS_PER_HOUR": "1000000"}
     with (
         serving(tmp_path_factory.mktemp("rowboat"), "--workers", "2", **settings) as server,
         PROXIES[request.param](tmp_path_factory.mktemp(request.param), server.port) as proxy,
@@ -330,10 +328,12 @@ def test_rowboat_is_reloaded_behind_it_and_nobody_notices(site):
     reloads = site.server.log.read_text().count("Rowboat reloaded")
     with ThreadPoolExecutor(8) as crowd:
         clients = [crowd.submit(reads_and_writes, number) for number in range(1, 9)]
-        for number in range(1, 6):
-            site.server.process.send_signal(signal.SIGHUP)
-            until(lambda: site.server.log.read_text().count("Rowboat reloaded") == reloads + number)  # noqa: B023
-        done.set()
+        try:
+            for number in range(1, 6):
+                site.server.process.send_signal(signal.SIGHUP)
+                until(lambda: site.server.log.read_text().count("Rowboat reloaded") == reloads + number)  # noqa: B023
+        finally:
+            done.set()
         answers = [answer for client in clients for answer in client.result()]
 
     assert len(answers) > 100
@@ -625,6 +625,18 @@ def test_nothing_that_is_shipped_tells_strangers_which_sql_ran():
     switches = [value for text in shipped for value in re.findall(r"ROWBOAT_STUDY[=:]\s*\"?(\w+)", text)]
 
     assert switches == ["off"] * 4
+
+
+def test_every_setting_that_is_shipped_exists():
+    shipped = {
+        name
+        for path in (HOME / "Procfile", *DEPLOY.iterdir())
+        for name in re.findall(r"\bROWBOAT_[A-Z_]+", path.read_text())
+    }
+    settings = {f"{PREFIX}{field.name.upper()}" for field in dataclasses.fields(Config)}
+
+    assert "ROWBOAT_DATABASE" in shipped
+    assert shipped - settings <= {"ROWBOAT_SETTINGS"}
 
 
 def test_every_file_that_is_shipped_stands_in_the_page():
