@@ -171,6 +171,8 @@ class Parent:
             if self._backups.process and self._backups.process.pid == pid:
                 self._backups.ended(f"it ended with {status}" if status else "", self._config)
                 continue
+            if pid not in self._workers:
+                continue  # an orphan: process 1 of a container inherits those
             worker = self._workers.pop(pid)
             _LOG.warning("worker %d ended with %d; another takes its place", pid, status)
             # At once, for the clients on its socket wait; but not over and over.
