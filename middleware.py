@@ -5,6 +5,7 @@ import itertools
 import logging
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -114,7 +115,9 @@ def with_errors(app: WSGIApplication) -> WSGIApplication:
             return app(environ, start_response)
         except Exception:
             _LOG.exception("unexpected error", extra={"request_id": environ["rowboat.request_id"]})
-            start_response("500 Internal Server Error", [("Content-Type", "application/json; charset=utf-8")])
+            # A length, for waitress would send the end of a chunked body to a HEAD.
+            headers = [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(_OUR_FAULT)))]
+            start_response("500 Internal Server Error", headers, sys.exc_info())
             return [] if method == "HEAD" else [_OUR_FAULT]
 
     return answer
