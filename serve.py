@@ -146,7 +146,9 @@ class Parent:
         with suppress(BlockingIOError):
             os.read(self._noticed, 4096)
         for pid, (deadline, held) in list(self._leaving.items()):
-            if time.monotonic() > deadline:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                del self._leaving[pid]
+            elif time.monotonic() > deadline:
                 _LOG.warning("process %d took too long to end, and was killed", pid)
                 _send(pid, signal.SIGKILL)
                 self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, held
