@@ -89,7 +89,7 @@ def test_of_older_backups_as_many_are_kept_as_one_says_and_nothing_else_is_touch
 def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
     folder = grown.database.parent / "backups"
     folder.mkdir()
-    for end in ("partial", "packed"):
+    for end in ("packed", "partial", "partial-journal"):
         for name, age in (
             ("rowboat.2026-01-01T000000Z", 25),
             ("rowboat.2026-01-02T000000Z", 23),
@@ -100,13 +100,15 @@ def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
 
     written, *deleted = grown.says("backup", "--keep", "1")
 
-    assert deleted == [f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial")]
+    assert deleted == [
+        f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial", "partial-journal")
+    ]
     assert {path.name for path in folder.iterdir()} == {
         Path(written).name,
         *(
             f"{name}.db.gz.{end}"
             for name in ("rowboat.2026-01-02T000000Z", "other.2026-01-01")
-            for end in ("partial", "packed")
+            for end in ("packed", "partial", "partial-journal")
         ),
     }
 
@@ -247,6 +249,27 @@ def test_while_a_server_runs_nothing_is_restored(tmp_path, fork):
             f"{server.database}: a server or a command has it open; stop that first"
         )
         assert server.ask("GET", "/api/profiles/ann")[0] == 200
+
+
+def test_a_database_that_is_gone_is_not_made_anew_while_its_wal_is_there(grown, tmp_path):
+    grown.says("backup", str(tmp_path / "copy.db"))
+    wal = grown.database.with_name("rowboat.db-wal")
+    with closing(sqlite3.connect(grown.database)) as writer:
+        writer.execute("UPDATE users SET bio = 'Rows at dawn'")
+        writer.commit()
+        frames = wal.read_bytes()
+    grown.database.unlink()
+    wal.write_bytes(frames)
+
+    assert grown.error("migrate") == (
+        f"{grown.database}: it is gone, and rowboat.db-wal is still there, with what was written last; put it back, or "
+        "move that file away, too"
+    )
+    assert wal.read_bytes() == frames
+    grown.says("restore", str(tmp_path / "copy.db"))
+
+    assert ("Rows at dawn",) not in rows(grown.database, "SELECT bio FROM users")
+    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
 
 
 @pytest.mark.parametrize(
