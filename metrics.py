@@ -77,6 +77,7 @@ class Metrics:
         self._number = number
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._kept = True
         self._counted: _Counted = {}
         self._news = threading.Event()
         if folder:
@@ -105,15 +106,19 @@ class Metrics:
         """Let the other workers know what is counted; nothing without a folder."""
         if not self._folder:
             return
-        with self._lock:
-            text = json.dumps([list(self._counted.items()), len(self.queue)])
         new = self._folder / f"{self._number}.new"
         with self._writing:
+            with self._lock:
+                text = json.dumps([list(self._counted.items()), len(self.queue)])
             try:
+                self._folder.mkdir(0o700, exist_ok=True)  # whoever tidies up /tmp may have taken it away
                 new.write_text(text)
                 new.replace(self._folder / f"{self._number}.json")
+                self._kept = True
             except OSError as error:  # a full disk is no reason to answer nobody
-                logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
+                if self._kept:
+                    logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
+                self._kept = False
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""
@@ -151,7 +156,9 @@ def _read(path: Path) -> tuple[_Counted, int]:
     if not path.exists():
         return {}, 0
     counted, waiting = json.loads(path.read_text())
-    return {tuple(key): numbers for key, numbers in counted}, waiting
+    lengths = {metric.name: len(metric.bounds) + 2 for metric in METRICS}
+    # Other code may have counted otherwise, before a reload.
+    return {tuple(key): numbers for key, numbers in counted if len(numbers) == lengths.get(key[0])}, waiting
 
 
 def _gauges(database: Database) -> dict[str, float]:

@@ -317,3 +317,8 @@ def test_a_disk_that_cannot_be_read_is_unavailable_until_it_can(db):
         db.row("articles/find", "articles/list", **page)
 
     assert db.read("articles/find", "articles/list", **page) == '{"articles":[],"articlesCount":0}'
+
+
+def test_every_file_has_a_plan(db):
+    for name in db.files:
+        assert all(db.plan(name)), name

@@ -78,9 +78,7 @@ def grown(fork) -> Fork:
     """A fork whose database has 20 MB."""
     process = fork.start("seed", "--users", "12", "--articles", "200")
     assert process.wait(60) == 0
-    rows(
-        fork.database, "UPDATE articles SET body = replace(hex(zeroblob(6000)), '00', 'Row gently. ') WHERE id <= 150"
-    )
+    rows(fork.database, "UPDATE articles SET body = replace(hex(zeroblob(6000)), '00', 'Row gently. ') WHERE id <= 150")
     mark(fork.database, "Old")
     return fork
 
