@@ -31,9 +31,11 @@ def newest_copy(database: Path) -> float | None:
     return max((moment for moment in written if moment <= time.time()), default=None)
 
 
-def prune(database: Path, folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` copies, and what was left half done a day ago; returns which."""
-    old = _named(database, folder, ".db", ".db.gz")[:-keep]
+def prune(database: Path, folder: Path, keep: int, made: Path) -> list[Path]:
+    """Delete all but the newest `keep` copies and the one just made, and what was left half done a day ago.
+
+    Returns which."""
+    old = [copy for copy in _named(database, folder, ".db", ".db.gz")[:-keep] if copy != made]
     old += [path for path in _named(database, folder, *_HALF_DONE) if _written(path) < time.time() - _DAY]
     for path in old:
         path.unlink(missing_ok=True)

@@ -60,8 +60,11 @@ def connect(
             keep_wal(path)
     except sqlite3.DatabaseError as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_BUSY:
             advice = "another program holds it; end that one first"
+        elif code == sqlite3.SQLITE_CORRUPT:
+            advice = "restore a copy; docs/operations.md, What to do when, has more"
         else:
             advice = "set ROWBOAT_DATABASE to another file, or move this one away"
         raise StartupError(f"{path}: {error}; {advice}") from error

@@ -60,6 +60,9 @@ def _unpack(copy: Path, target: Path) -> None:
         is_packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(copy) if is_packed else copy.open("rb") as source, target.open("wb") as file:
         shutil.copyfileobj(source, file, 1024 * 1024)
+    wal = copy.with_name(copy.name + "-wal")
+    if wal.exists():  # a database that was put aside, or whose server was killed: its newest rows stand there
+        shutil.copyfile(wal, target.with_name(target.name + "-wal"))
 
 
 def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> None:
@@ -68,6 +71,9 @@ def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> N
             report.running(f"checking {copy}", None)
             verify(connection, copy)
             ledger = read_ledger(connection)
+            (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # all of it is in the one file
+            if mode != "delete":
+                raise StartupError(f"{copy}: its WAL cannot be moved into it")
     except (sqlite3.Error, StartupError) as error:
         why = str(error).replace(str(unpacked), str(copy))
         raise StartupError(why if str(copy) in why else f"{copy}: {why}") from error

@@ -1,5 +1,6 @@
 """Backup, restore and check, as somebody types them who keeps a server running."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from db import Database
 from tests.commands import error_of, screen
 from tests.test_server import serving
 
@@ -395,3 +397,47 @@ def test_a_backup_that_is_taken_while_sixteen_write_restores_to_a_database_that_
         for writer in writers:
             writer.result()
     assert len(acknowledged) > 100
+
+
+def test_of_two_backups_to_one_file_the_second_is_refused(fork, tmp_path):
+    fork.says("migrate")
+    with (tmp_path / "copy.db.partial").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        assert fork.error("backup", str(tmp_path / "copy.db")) == (
+            f"{tmp_path}/copy.db: another backup writes there; wait for its end"
+        )
+
+    fork.says("backup", str(tmp_path / "copy.db"))
+
+
+def test_a_copy_is_written_to_a_folder_that_is_there(fork, tmp_path):
+    fork.says("migrate")
+
+    assert "No such file or directory" in fork.error("backup", str(tmp_path / "nowhere/copy.db"))
+
+
+def test_what_a_restore_put_aside_can_be_put_back_with_what_stood_in_its_wal(fork, tmp_path):
+    fork.says("migrate")
+    fork.says("backup", str(tmp_path / "empty.db"))
+    fork.start("user", "create", "ann", "ann@example.org", typed="correct horse").wait(30)
+    with closing(sqlite3.connect(fork.database)) as connection:
+        connection.execute("UPDATE users SET bio = 'Rows'")
+        connection.commit()
+        killed = tmp_path / "killed.db"
+        for suffix in "", "-wal":  # as it stands while it is open
+            shutil.copy(f"{fork.database}{suffix}", f"{killed}{suffix}")
+    assert Path(f"{killed}-wal").stat().st_size
+
+    fork.says("restore", str(killed))
+
+    with closing(sqlite3.connect(fork.database)) as connection:
+        assert connection.execute("SELECT username, bio FROM users").fetchall() == [("ann", "Rows")]
+
+
+def test_a_schema_is_not_rolled_back_under_a_server(fork):
+    fork.says("migrate")
+    with closing(Database(fork.database, fork.home / "sql")):
+        assert "a server or a command has it open; stop that first" in fork.error("rollback")
+
+    assert fork.says("rollback") != []
