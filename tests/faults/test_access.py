@@ -462,6 +462,16 @@ def told(answer: TestResponse) -> tuple[int, dict[str, str], bytes]:
     return answer.status_int, headers, answer.body
 
 
+def as_asked(answer: TestResponse, method: str, sent: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """What the answer to a plain GET becomes for a HEAD, and for a client that knows some ETags."""
+    status, headers, body = told(answer)
+    known = sent.get("If-None-Match", "")
+    if "ETag" in headers and (known == "*" or headers["ETag"] in known.split(", ")):
+        unchanged = {name: value for name, value in headers.items() if name not in ("Content-Type", "Content-Length")}
+        return 304, unchanged, b""
+    return status, headers, b"" if method == "HEAD" else body
+
+
 def spelled(path: str, chance: random.Random) -> str:
     """The path with some of its letters percent-encoded."""
     return "".join(f"%{ord(each):02x}" if each.isalpha() and chance.random() < 0.1 else each for each in path)
@@ -491,7 +501,7 @@ def test_whoever_asks_whatever_is_told_what_an_application_without_memory_says(p
         lambda: root.suspends("mod"),
         lambda: root.restores("mod"),
     ]
-    etags, asked, hits = ["*", '"x"'], ["/api/articles"], 0
+    etags, asked, hits = ['"x"'], ["/api/articles"], 0
 
     with closing(Database(db.path, HOME / "sql")) as fresh:
         forgetful = TestApp(app.make_app(Config(), fresh), lint=False)
@@ -510,15 +520,16 @@ def test_whoever_asks_whatever_is_told_what_an_application_without_memory_says(p
                 scheme = chance.choice(["Token ", "Token ", "Token ", "Bearer ", "  token   "])
                 headers["Authorization"] = scheme + token
             if chance.random() < 0.3:
-                headers["If-None-Match"] = ", ".join(chance.choices(etags, k=3))
+                headers["If-None-Match"] = chance.choice(["*", ", ".join(chance.choices(etags, k=8))])
 
             answer = everybody["nobody"].client.request(path, method=method, headers=headers, status="*")
             fresh.remembered().clear()
-            anew = forgetful.request(path, method=method, headers=headers, status="*")
-            assert told(answer) == told(anew), f"round {number}: {method} {path} {headers}"
+            asks_plainly = {name: value for name, value in headers.items() if name == "Authorization"}
+            anew = forgetful.get(path, headers=asks_plainly, status="*")
+            assert told(answer) == as_asked(anew, method, headers), f"round {number}: {method} {path} {headers}"
             assert "rowboat.remembered" not in anew.request.environ
             hits += "rowboat.remembered" in answer.request.environ
-            etags = [*etags[-50:], answer.headers.get("ETag", "*")]
+            etags = [*etags[-50:], answer.headers.get("ETag", '"y"')]
     assert hits > rounds / 8
 
 
