@@ -107,7 +107,7 @@ def test_every_line_of_the_api_page_names_a_test():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_test_that_a_document_names_exists(document):
-    for module, test in re.findall(r"`((?:db/)?test_\w+)::(test_\w+)`", document.read_text()):
+    for module, test in re.findall(r"`((?:(?:db|faults)/)?test_\w+)::(test_\w+)`", document.read_text()):
         source = (HOME / "tests" / f"{module}.py").read_text()
         assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{document.name}: there is no {module}::{test}"
 
