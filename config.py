@@ -277,7 +277,7 @@ class Config:
     metrics_token: str = _setting(
         "",
         _token,
-        "What Prometheus has to send as `Authorization: Bearer …` to /metrics; empty: it is there in study mode alone.",
+        "What Prometheus sends to /metrics as `Authorization: Bearer …`: 16 characters or more; empty: study mode alone.",
         secret=True,
     )
     sentry_dsn: str = _setting(

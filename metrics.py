@@ -5,6 +5,7 @@ its locks and its shared file take 5 µs of each request; counting here takes le
 
 import json
 import logging
+import shutil
 import threading
 import time
 from bisect import bisect_left
@@ -57,9 +58,10 @@ QUEUE = Metric("rowboat_queue_depth", "gauge", (), "Requests that wait for a thr
 DATABASE = Metric("rowboat_database_bytes", "gauge", (), "The size of the database file.")
 WAL = Metric("rowboat_wal_bytes", "gauge", (), "The size of the write-ahead log beside it.")
 BACKUP = Metric("rowboat_backup_age_seconds", "gauge", (), "The age of the newest copy in backups/; +Inf without one.")
+FREE = Metric("rowboat_disk_free_bytes", "gauge", (), "What is free on the disk of the database.")
 SESSIONS = Metric("rowboat_sessions", "gauge", (), "Sessions that are open.")
 
-METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, BACKUP, SESSIONS]
+METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, FREE, BACKUP, SESSIONS]
 
 # A metric's name and the values of its labels; how many fell into each bucket and above, and their sum.
 _Counted = dict[tuple[str, ...], list[float]]
@@ -168,6 +170,7 @@ def _gauges(database: Database) -> dict[str, float]:
     return {
         DATABASE.name: _size(database.path),
         WAL.name: _size(wal),
+        FREE.name: shutil.disk_usage(database.path.parent).free,
         BACKUP.name: float("inf") if newest is None else time.time() - newest,
         SESSIONS.name: sessions["sessions"],
     }

@@ -87,4 +87,6 @@ class Scripts:
     def files(self) -> list[str]:
         """What lies in the database's folder, without the locks."""
         found = self.database.parent.rglob("*")
-        return sorted(str(path.relative_to(self.database.parent)) for path in found if path.suffix not in (".lock", ".in-use"))
+        return sorted(
+            str(path.relative_to(self.database.parent)) for path in found if path.suffix not in (".lock", ".in-use")
+        )
