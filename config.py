@@ -277,7 +277,7 @@ class Config:
     metrics_token: str = _setting(
         "",
         _token,
-        "What Prometheus sends to /metrics as `Authorization: Bearer …`: 16 characters or more; empty: study mode alone.",
+        "Prometheus sends it to /metrics as `Authorization: Bearer …`, 16 characters or more; empty: study mode alone.",
         secret=True,
     )
     sentry_dsn: str = _setting(
