@@ -90,6 +90,13 @@ def test_a_read_sees_one_state_of_the_database_to_its_end(db, tmp_path, files):
     assert afterwards == {"before": 1, "after": 1}
 
 
+def test_every_file_can_be_explained_also_those_that_fill_the_search_index(db):
+    for name in db.files:
+        db.plan(name)
+
+    assert any("SEARCH articles" in step for step in db.plan("articles/update"))
+
+
 def test_a_write_returns_after_its_commit(db):
     for number in range(20):
         db.write("users/create", **account(f"ann{number}"))
