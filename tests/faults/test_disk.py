@@ -200,6 +200,39 @@ def test_where_nothing_can_be_written_it_refuses_to_start(tmp_path):
         )
 
 
+@contextmanager
+def read_only(file: Path) -> Iterator[None]:
+    """Root may write what it likes, but for this attribute."""
+    makes, ends = (["chattr", "+i"], ["chattr", "-i"]) if os.geteuid() == 0 else (["chmod", "a-w"], ["chmod", "u+w"])
+    if subprocess.run([*makes, str(file)], capture_output=True).returncode:
+        pytest.skip("needs a file system with chattr, or another user than root")
+    try:
+        yield
+    finally:
+        subprocess.run([*ends, str(file)], check=True)
+
+
+def test_a_file_that_cannot_be_written_is_served_to_readers_and_to_all_once_it_can(tmp_path):
+    with serving(tmp_path) as server:
+        token = server.token("ann")
+        slug = publish(server, token)[1]["article"]["slug"]
+        stop(server)
+
+    with ExitStack() as running:
+        with read_only(server.database):
+            server = running.enter_context(serving(tmp_path, "--workers", "2"))
+            until(lambda: len(workers_of(server)) == 2)
+            for _ in range(4):
+                refusal(server, token)
+                assert title_of(server, slug) == "Rowing at dawn"
+                assert wrong(server) == {"database": "attempt to write a readonly database"}
+
+        until(lambda: [publish(server, token)[0] for _ in range(6)] == [201] * 6)
+        assert wrong(server) == {}
+        stop(server)
+    require_sound(server)
+
+
 # A file that is not where it was
 
 
