@@ -5,14 +5,13 @@ import itertools
 import logging
 import re
 import secrets
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import Config
-from db import Database, StartupError
+from db import Database, Unavailable
 from logs import request_log
 from metrics import Metrics
 
@@ -102,7 +101,7 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
 def _log_slow(name: str, seconds: float, database: Database, request_id: str) -> None:
     try:
         plan = "; ".join(database.plan(name))
-    except (StartupError, sqlite3.Error) as error:
+    except Unavailable as error:
         plan = f"not known ({error})"
     _LOG.warning("slow SQL: %s took %d ms; plan: %s", name, 1000 * seconds, plan, extra={"request_id": request_id})
 

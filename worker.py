@@ -27,6 +27,9 @@ _MAX_HEADER_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
 
+# What a worker opens beside connections: standard streams, pipes, locks, and two files for each thread that reads.
+_OTHER_FILES = 40
+
 # While it drains: so long may an idle connection still bring a request, before it is closed.
 _SECONDS_FOR_ONE_MORE = 1
 
@@ -117,7 +120,7 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> _
         ident="rowboat",
         send_bytes=_SEND_BYTES,
         asyncore_use_poll=True,
-        connection_limit=_MAX_CONNECTIONS,
+        connection_limit=_connection_limit(config.threads),
         channel_timeout=_IDLE_SECONDS,
         cleanup_interval=10,
         max_request_body_size=_MAX_BODY_BYTES,
@@ -125,6 +128,12 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> _
         # throttle.py reads X-Forwarded-For, and believes one proxy: waitress takes ::ffff:192.0.2.1 for "::ffff".
         clear_untrusted_proxy_headers=False,
     )
+
+
+def _connection_limit(threads: int) -> int:
+    """Where more files may not be open, accept() would fail over and over: further clients wait instead."""
+    files = os.sysconf("SC_OPEN_MAX")  # -1 where there is no limit
+    return _MAX_CONNECTIONS if files < 0 else max(10, min(_MAX_CONNECTIONS, files - 2 * threads - _OTHER_FILES))
 
 
 def _end_with_parent(alive: int) -> None:

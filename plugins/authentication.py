@@ -64,7 +64,11 @@ class AuthenticationPlugin:
 
     def _user_of(self, token_hash: str) -> int:
         session = self._database.row(
-            "sessions/find", token_hash=token_hash, expired=ago(SESSION_LIFETIME), touch_before=ago(TOUCH_EVERY)
+            "sessions/find",
+            token_hash=token_hash,
+            expired=ago(SESSION_LIFETIME),
+            touch_before=ago(TOUCH_EVERY),
+            now=now(),
         )
         if session is None:
             raise errors.token_invalid()

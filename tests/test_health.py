@@ -78,13 +78,19 @@ def test_a_worker_that_is_about_to_stop_is_sent_nothing_more(db):
     assert ready(db, 503, is_draining=lambda: True) == {"draining": "the worker is about to stop"}
 
 
-def test_a_database_that_is_gone_is_told(db, tmp_path):
-    client = TestApp(app.make_app(Config(), db))
-    db.path.rename(tmp_path / "elsewhere.db")
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_database_that_is_gone_is_told_until_it_is_back(db, tmp_path, end):
+    file = db.path.with_name(db.path.name + end)
+    assert ready(db) == {}
 
-    with closing(Database(tmp_path / "elsewhere.db", HOME / "sql")) as moved:
-        assert ready(moved) == {}
-    assert client.get("/healthz").status_int == 200
+    file.rename(tmp_path / "elsewhere")
+    gone = ready(db, 503)
+    (tmp_path / "elsewhere").rename(file)
+
+    assert gone == {
+        "database": f"{db.path}: it or its WAL was moved, deleted or replaced while in use; put it back, or restart"
+    }
+    assert ready(db) == {}
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

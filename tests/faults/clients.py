@@ -42,6 +42,7 @@ class Client:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.trusts_503 = True  # that it stored nothing
         self.may_be: dict[Key, set[Any]] = {}
         self.acknowledged = 0
         self.refused = 0
@@ -141,7 +142,8 @@ class Client:
             self.leave()
             return None
         if status == 503:
-            self.may_be[key] = before
+            if self.trusts_503:
+                self.may_be[key] = before
             self.refused += 1
             return None
         assert status < 300, f"{method} {path}: {status} {answer}"
@@ -173,6 +175,11 @@ class Crowd:
     def refused(self) -> int:
         """How many writes were answered with 503."""
         return sum(client.refused for client in self.clients)
+
+    def trust_503(self, is_so: bool) -> None:
+        """Whether what is answered with 503 from now on is certain to be stored nowhere."""
+        for client in self.clients:
+            client.trusts_503 = is_so
 
     @contextmanager
     def writing(self, port: int, chance: random.Random) -> Iterator[None]:

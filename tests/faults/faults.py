@@ -30,10 +30,14 @@ class Faults:
         try:
             yield
         finally:
-            self._control.unlink()
+            self.end()
 
     def begin(self, *lines: str) -> None:
         """From now on this fails."""
         new = self._control.with_suffix(".new")
         new.write_text("".join(f"{line}\n" for line in lines))
         new.replace(self._control)
+
+    def end(self) -> None:
+        """From now on nothing fails."""
+        self._control.unlink()

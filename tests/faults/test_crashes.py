@@ -31,7 +31,7 @@ def victims(number: int, server, chance: random.Random) -> list[int]:
 
 def test_whoever_is_killed_under_load_what_was_acknowledged_is_there(tmp_path, fork):
     crowd = Crowd()
-    for number, chance in enumerate(rounds(short=8, share=0.5)):
+    for number, chance in enumerate(rounds(short=6, share=0.4)):
         with serving(tmp_path, "--workers", "2", **SETTINGS) as server:
             until(lambda server=server: len(workers_of(server)) == 2)
             before = workers_of(server)
@@ -113,7 +113,7 @@ def test_a_migration_that_is_killed_has_changed_all_or_nothing_and_the_next_one_
     seconds = seconds_of(grown, "migrate")
     seen = set()
 
-    for chance in rounds(short=5, share=0.1):
+    for chance in rounds(short=3, share=0.1):
         shutil.copy(kept, grown.database)
         kill_at_random(grown, chance, seconds, "migrate")
 
@@ -136,7 +136,7 @@ def test_a_backup_that_is_killed_harms_neither_the_database_nor_the_older_copy(g
     seconds = seconds_of(grown, "backup", str(copy))
     mark(grown.database, "New")
 
-    for chance in rounds(short=5, share=0.1):
+    for chance in rounds(short=3, share=0.1):
         kill_at_random(grown, chance, seconds, "backup", str(copy))
 
         assert marked(copy) in ("Old, 200 articles", "New, 200 articles")
@@ -200,7 +200,7 @@ def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(grown, 
     seconds = seconds_of(grown, "restore", str(restorable))
     seen = set()
 
-    for chance in rounds(short=4, share=0.1):
+    for chance in rounds(short=3, share=0.1):
         begin_anew(grown, tmp_path)
         kill_at_random(grown, chance, seconds, "restore", str(restorable))
         seen.add(require_old_or_new(grown, restorable))
