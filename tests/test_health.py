@@ -1,17 +1,19 @@
 """What those ask who keep it running: does it live, and should it be sent requests?"""
 
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from webtest import TestApp
 
 import app
 from config import Config
-from db import Database
 from db.lock import WriteLock
-from tests.conftest import HOME, sqlite
+from tests.conftest import sqlite
+from tests.test_server import serving, workers_of
 
 
 def ready(db, status=200, is_draining=lambda: False, **settings):
@@ -50,8 +52,8 @@ def test_to_ask_changes_nothing(api, db):
 
 
 def test_while_somebody_holds_the_lock_it_cannot_be_written(db):
-    with closing(Database(db.path, HOME / "sql", wait_s=0.1)) as hurried, closing(WriteLock(db.path)) as lock, lock:
-        assert ready(hurried, 503) == {"database": "no turn to write within 0.1 seconds"}
+    with closing(WriteLock(db.path)) as lock, lock:
+        assert ready(db, 503) == {"database": "no turn to write within 1 second"}
 
     assert ready(db) == {}
 
@@ -96,3 +98,17 @@ def test_a_database_that_is_gone_is_told_until_it_is_back(db, tmp_path, end):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_a_wrong_method_is_told(api, path):
     assert api.client.post(path, status=405).headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs prlimit")
+def test_where_nothing_can_be_written_it_says_so(tmp_path):
+    with serving(tmp_path, "--workers", "1") as server:
+        assert server.ask("GET", "/readyz")[0] == 200
+        (worker,) = workers_of(server)
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        status, body = server.ask("GET", "/readyz")
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+        assert (status, body["checks"]["database"]) == (503, "[Errno 27] File too large")
+        assert server.ask("GET", "/readyz")[0] == 200
