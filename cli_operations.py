@@ -1,16 +1,19 @@
 """The commands for those who keep it running: `backup`, `restore`, `check`."""
 
+import signal
 import sqlite3
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
 import terminal
 from cli import SCHEMA, commands, database_option, open_database, settings
+from copies import folder_of_copies, name_of_copy, prune
 from db import StartupError
-from db.backup import back_up, folder_of_copies, name_of_copy, prune
+from db.backup import back_up
 from db.connection import WAL_BYTES
 from db.restore import SOUND_SQLITE, problems, rebuild_search
 from db.restore import restore as put_back
@@ -32,17 +35,32 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
     if not database.exists():
         raise StartupError(f"{database}: there is no such database")
     folder = target or folder_of_copies(database)
+    if not target:
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"{folder}: {error.strerror}; copies need a folder that can be written") from error
     if folder.is_dir():
         target = folder / name_of_copy(database, compress=compress)
     elif keep:
         raise StartupError(f"--keep {keep}: {folder} is no folder; name one, whose older copies are then deleted")
     else:
         target = folder
+    signal.signal(signal.SIGTERM, _interrupt)
     with terminal.report() as report:
-        back_up(database, target, report.running, compress=compress)
+        try:
+            back_up(database, target, report.running, compress=compress)
+        except KeyboardInterrupt:
+            raise StartupError(f"{target}: the copy failed: interrupted") from None
         report.line(str(target))
         for old in prune(database, folder, keep) if keep else []:
             report.line(f"deleted {old}")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """End like Ctrl-C, which clears away what is half done; once more does not disturb that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @commands.command()

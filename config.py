@@ -3,13 +3,15 @@
 import dataclasses
 import ipaddress
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 PREFIX = "ROWBOAT_"
+_FILE = PREFIX + "SETTINGS"
 
 
 def usable_cores() -> list[int]:
@@ -48,6 +50,13 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def _period(value: str) -> int | None:
+    found = re.fullmatch("([1-9][0-9]{0,3})([mhd])", value)
+    if value and not found:
+        raise ValueError("a number and m, h or d, such as 6h or 1d, or empty")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]] if found else None
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -112,6 +121,31 @@ def _dsn(value: str) -> str:
     return value
 
 
+def _lines(file: str, names: Container[str]) -> Iterator[tuple[str, str, str]]:
+    """Each setting of a file: where it stands, its name and its value. Raises ConfigError, which shows no value."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; {_FILE} names it") from None
+    except UnicodeDecodeError as error:
+        number = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{file}:{number}: this is not UTF-8") from None
+    found: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        place = f"{file}:{number}: "
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not line.strip() or name.startswith("#"):
+            continue
+        if not (equals and (name in names or (name.startswith(PREFIX) and name.isidentifier())) and "\0" not in value):
+            raise ConfigError(f"{place}a line is {PREFIX}NAME=value, or begins with #")
+        if name == _FILE:
+            raise ConfigError(f"{place}{name} is for the environment alone")
+        if name in found:
+            raise ConfigError(f"{place}{name} stands in line {found[name]} already")
+        found[name] = number
+        yield place, name, value
+
+
 def _setting(default: Any, parse: Callable[[str], Any], why: str, *, variable: str = "", secret: bool = False) -> Any:
     return field(default=default, metadata={"parse": parse, "why": why, "variable": variable, "secret": secret})
 
@@ -125,6 +159,11 @@ def variable(setting: "dataclasses.Field[Any]") -> str:
 class Config:
     """The settings of one process. Each is read from its `variable`; none needs to be set."""
 
+    settings: str = _setting(
+        "",
+        str,
+        "A file with more settings, one NAME=value on each line, read again at SIGHUP; the environment wins over it.",
+    )
     database: Path = _setting(
         Path("data/rowboat.db"), _path, "The SQLite file. It and its folder are made where they are missing."
     )
@@ -169,6 +208,16 @@ class Config:
     )
     migration_backup: bool = _setting(
         True, _switch, "Whether a copy of the database is written before its schema changes: on or off."
+    )
+    backup_every: int | None = _setting(
+        None,
+        _period,
+        "How often `serve` writes a copy into backups/ beside the database: 30m, 6h or 1d, for example; empty: never.",
+    )
+    backup_keep: int = _setting(
+        7,
+        _whole(1, 1_000_000),
+        "So many copies does `serve` keep in backups/; it deletes older ones, also those that you wrote with `backup`.",
     )
     cors_origins: tuple[str, ...] = _setting(
         ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."
@@ -237,22 +286,27 @@ class Config:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **flags: Any) -> "Config":
-        """The settings of `environment`, with those `flags` over them that are not None.
+        """The settings of `environment` over those of the file that it names, with those `flags` that are not None.
 
-        Raises ConfigError for a value that cannot be used, and for a ROWBOAT_* name that is no setting."""
+        Raises ConfigError for a value that cannot be used, for a name that is no setting, and for a file that cannot
+        be read."""
         settings = {variable(each): each for each in dataclasses.fields(cls)}
+        file = environment.get(_FILE)
+        own = sorted(name for name in environment if name.startswith(PREFIX) or name in settings)
+        given = [("", name, environment[name]) for name in own]
         values = {}
-        for name in sorted(key for key in environment if key.startswith(PREFIX) or key in settings):
+        for place, name, value in [*(_lines(file, settings) if file else ()), *given]:
             if name not in settings:
                 import difflib  # for this alone
 
                 # Without the prefix, which would make everything look alike.
                 words = [each.removeprefix(PREFIX) for each in settings]
                 close = difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)
-                raise ConfigError(f"{name} is not a setting" + (f"; did you mean {PREFIX}{close[0]}?" if close else ""))
+                hint = f"; did you mean {PREFIX}{close[0]}?" if close else ""
+                raise ConfigError(f"{place}{name} is not a setting{hint}")
             try:
-                values[settings[name].name] = settings[name].metadata["parse"](environment[name])
+                values[settings[name].name] = settings[name].metadata["parse"](value)
             except ValueError as error:
-                shown = "" if settings[name].metadata["secret"] else f" is {environment[name]!r}; it"
-                raise ConfigError(f"{name}{shown} must be {error}") from None
+                shown = "" if settings[name].metadata["secret"] else f" is {value!r}; it"
+                raise ConfigError(f"{place}{name}{shown} must be {error}") from None
         return cls(**values | {name: value for name, value in flags.items() if value is not None})

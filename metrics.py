@@ -12,8 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from copies import newest_copy
 from db import Database, Observer
-from db.backup import newest_copy
 from db.clock import ago
 from plugins.authentication import SESSION_LIFETIME
 

@@ -5,6 +5,7 @@ It needs the standard library alone, so that it stays small and need never be re
 import ipaddress
 import itertools
 import logging
+import math
 import os
 import select
 import signal
@@ -19,7 +20,8 @@ from types import FrameType
 from typing import NamedTuple
 
 import logs
-from config import Config, usable_cores
+from config import Config, ConfigError, usable_cores
+from schedule import Backups
 
 _LOG = logging.getLogger("rowboat")
 
@@ -87,8 +89,9 @@ class Parent:
     """Starts a worker on each socket and replaces those that end.
 
     SIGTERM and SIGINT end it: no more connections are taken, and the workers answer what they have. SIGHUP replaces
-    the workers by new ones, with the code of now, while nobody is refused.
-    A `notice` is logged once they answer. `counts` is the folder in which they keep what they count."""
+    the workers by new ones, with the code and the settings of now, while nobody is refused.
+    A `notice` is logged once they answer. `counts` is the folder in which they keep what they count. It also starts
+    backups, where the settings ask for them."""
 
     def __init__(self, sockets: list[socket.socket], config: Config, counts: str, notice: str = "") -> None:
         self._sockets = sockets
@@ -97,7 +100,9 @@ class Parent:
         self._notice = notice
         self._cores = usable_cores() if config.pin and hasattr(os, "sched_setaffinity") else []
         self._workers: dict[int, Worker] = {}  # by process id
-        self._leaving: dict[int, tuple[float, Worker]] = {}  # those that were told to end: until when they may take
+        self._backups = Backups()
+        # Those that were told to end: until when they may take, and what is held on to.
+        self._leaving: dict[int, tuple[float, object]] = {}
         self._stopping = False
         self._reloading = False
         # Workers hold its reading end, and end when nobody holds this one: also when the parent was killed.
@@ -128,24 +133,24 @@ class Parent:
         while not self._stopping:
             self._note_who_ended()
             if self._reloading:
-                self._replace_all()
+                self._begin_anew()
             else:
-                self._wait()
+                self._wait(until=self._backups.start_when_due(self._config))
         self._end_all()
         return 0
 
-    def _wait(self, *pipes: int) -> list[int]:
-        """Return after a signal, when one of the pipes can be read, or when somebody takes too long to leave."""
-        deadlines = [deadline for deadline, _ in self._leaving.values()]
-        seconds = max(0, min(deadlines) - time.monotonic()) if deadlines else None
+    def _wait(self, *pipes: int, until: float = math.inf) -> list[int]:
+        """Return after a signal, when one of the pipes can be read, then, or when somebody takes too long to leave."""
+        deadline = min([until, *(deadline for deadline, _ in self._leaving.values())])
+        seconds = None if deadline == math.inf else max(0, deadline - time.monotonic())
         readable, _, _ = select.select([self._noticed, *pipes], [], [], seconds)
         with suppress(BlockingIOError):
             os.read(self._noticed, 4096)
-        for pid, (deadline, worker) in list(self._leaving.items()):
+        for pid, (deadline, held) in list(self._leaving.items()):
             if time.monotonic() > deadline:
-                _LOG.warning("worker %d took too long to end, and was killed", pid)
+                _LOG.warning("process %d took too long to end, and was killed", pid)
                 _send(pid, signal.SIGKILL)
-                self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, worker
+                self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, held
         return readable
 
     def _answers(self, ready: int) -> bool:
@@ -157,33 +162,47 @@ class Parent:
         return heard
 
     def _note_who_ended(self) -> None:
-        while self._workers or self._leaving:
+        while self._workers or self._leaving or self._backups.process:
             pid, ended = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
             if self._leaving.pop(pid, None):
                 continue
+            status = os.waitstatus_to_exitcode(ended)
+            if self._backups.process and self._backups.process.pid == pid:
+                self._backups.ended(f"it ended with {status}" if status else "", self._config)
+                continue
             worker = self._workers.pop(pid)
-            _LOG.warning("worker %d ended with %d; another takes its place", pid, os.waitstatus_to_exitcode(ended))
+            _LOG.warning("worker %d ended with %d; another takes its place", pid, status)
             # At once, for the clients on its socket wait; but not over and over.
             time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
             self._start_and_go_on(worker.place)
 
-    def _replace_all(self) -> None:
-        """One place after the other: a new worker answers on its socket before the old one is told to leave."""
+    def _begin_anew(self) -> None:
+        """Go on with the code and the settings of now; where they cannot be used, with those of before."""
         self._reloading = False
         _tell_system(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._config = Config.from_environment(os.environ)
+            logs.set_up(self._config)
+            self._backups.look_anew()
+            self._replace_all()
+        except ConfigError as error:
+            _LOG.error("%s; the old workers stay", error)
+        _tell_system("READY=1")
+
+    def _replace_all(self) -> None:
+        """One place after the other: a new worker answers on its socket before the old one is told to leave."""
         for pid, worker in list(self._workers.items()):
             new, ready = self._start(worker.place)
             if not self._answers(ready):
-                self._let_go(new)
+                self._let_go(new, self._workers.pop(new))
                 if not self._stopping:
                     _LOG.error("a new worker did not start; the old ones stay")
                 break
-            self._let_go(pid)
+            self._let_go(pid, self._workers.pop(pid))
         else:
             print(f"Rowboat reloaded (workers: {len(self._sockets)})", flush=True)
-        _tell_system("READY=1")
 
     def _end_all(self) -> None:
         """Take no more connections, and return when every worker has answered what it had."""
@@ -191,15 +210,17 @@ class Parent:
         for bound in self._sockets:
             bound.close()
         for pid in list(self._workers):
-            self._let_go(pid)
+            self._let_go(pid, self._workers.pop(pid))
+        if self._backups.process:
+            self._let_go(self._backups.process.pid, self._backups.process)
+            self._backups.process = None
         while self._leaving:
             self._note_who_ended()
             if self._leaving:
                 self._wait()
 
-    def _let_go(self, pid: int) -> None:
-        deadline = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE
-        self._leaving[pid] = deadline, self._workers.pop(pid)
+    def _let_go(self, pid: int, held: object) -> None:
+        self._leaving[pid] = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE, held
         _send(pid, signal.SIGTERM)
 
     def _start_and_go_on(self, place: int) -> None:
@@ -209,7 +230,8 @@ class Parent:
     def _start(self, place: int) -> tuple[int, int]:
         """Start a worker: its process id, and a pipe that hears a byte when it listens, and closes when it ends."""
         ready, tell_ready = os.pipe()
-        taken = {each.number for each in (*self._workers.values(), *(each for _, each in self._leaving.values()))}
+        living = [*self._workers.values(), *(held for _, held in self._leaving.values())]
+        taken = {each.number for each in living if isinstance(each, Worker)}
         number = next(each for each in itertools.count() if each not in taken)
         descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
         command = [sys.executable, str(_APP), "worker", *map(str, descriptors), self._counts, str(number)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from db.clock import now
+from copies import folder_of_copies
 from db.connection import connect
 from db.errors import StartupError
 
@@ -71,41 +71,11 @@ def _pack(plain: Path, packed: Path, running: Running) -> None:
             running("packing", source.tell() / plain.stat().st_size)
 
 
-def folder_of_copies(database: Path) -> Path:
-    """Where copies of a database stand that were given no other place: backups/ beside it. It is made."""
-    folder = database.parent / "backups"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def name_of_copy(database: Path, *, compress: bool) -> str:
-    """What a copy that is made now is called: rowboat.2026-01-31T120000Z.db, with .gz behind it when it is packed."""
-    moment = now()[:19].replace(":", "")
-    return f"{database.stem}.{moment}Z.db" + ".gz" * compress
-
-
-def newest_copy(database: Path) -> float | None:
-    """When the newest copy in backups/ was made, in seconds since 1970; None where there is none."""
-    return max((copy.stat().st_mtime for copy in (database.parent / "backups").glob(_copies(database))), default=None)
-
-
-def prune(database: Path, folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` copies that have a name like that of `name_of_copy`; returns which."""
-    copies = sorted(folder.glob(_copies(database)))
-    old = [copy for copy in copies if copy.name.endswith((".db", ".db.gz"))][:-keep]
-    for copy in old:
-        copy.unlink()
-    return old
-
-
-def _copies(database: Path) -> str:
-    return f"{glob.escape(database.stem)}.[0-9][0-9][0-9][0-9]-*Z.db*"
-
-
 def back_up_before(database: Path, what: str, running: Running) -> Path:
     """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
     _require_space(database, database.parent)
     folder = folder_of_copies(database)
+    folder.mkdir(exist_ok=True)
     target = folder / f"{database.stem}.before-{what}.db"
     back_up(database, target, running)
     copies = folder.glob(f"{glob.escape(database.stem)}.before-*.db")

@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import os
+import re
 import shutil
+import signal
 import sqlite3
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -13,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import screen
+from tests.commands import error_of, screen
 from tests.test_server import serving
 
 
@@ -80,6 +84,58 @@ def test_of_older_backups_as_many_are_kept_as_one_says_and_nothing_else_is_touch
         "other.2026-01-01T000000Z.db",
         "rowboat.2026-01-01T000000Z.db.txt",
     }
+
+
+def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
+    folder = grown.database.parent / "backups"
+    folder.mkdir()
+    for end in ("partial", "packed"):
+        for name, age in (
+            ("rowboat.2026-01-01T000000Z", 25),
+            ("rowboat.2026-01-02T000000Z", 23),
+            ("other.2026-01-01", 25),
+        ):
+            (folder / f"{name}.db.gz.{end}").touch()
+            os.utime(folder / f"{name}.db.gz.{end}", (time.time() - age * 60 * 60,) * 2)
+
+    written, *deleted = grown.says("backup", "--keep", "1")
+
+    assert deleted == [f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial")]
+    assert {path.name for path in folder.iterdir()} == {
+        Path(written).name,
+        *(
+            f"{name}.db.gz.{end}"
+            for name in ("rowboat.2026-01-02T000000Z", "other.2026-01-01")
+            for end in ("partial", "packed")
+        ),
+    }
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_backup_that_is_told_to_end_leaves_nothing_behind(grown, signum):
+    rows(
+        grown.database,
+        "CREATE TABLE ballast AS WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted"
+        " WHERE n < 10000) SELECT randomblob(4000) FROM counted",
+    )
+    folder = grown.database.parent / "backups"
+    process = grown.start("backup", "--gzip")
+    while not list(folder.glob("*.partial")):
+        assert process.poll() is None
+
+    process.send_signal(signum)
+
+    assert re.fullmatch(rf"{folder}/rowboat\..+Z\.db\.gz: the copy failed: interrupted", error_of(process))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(grown):
+    (grown.database.parent / "backups").write_text("mine")
+
+    assert grown.error("backup") == (
+        f"{grown.database.parent}/backups: File exists; copies need a folder that can be written"
+    )
+    assert (grown.database.parent / "backups").read_text() == "mine"
 
 
 def test_without_a_database_there_is_nothing_to_back_up(fork):

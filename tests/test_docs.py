@@ -26,7 +26,7 @@ DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").
 
 
 def _shown(field: dataclasses.Field[object]) -> str:
-    if field.default == "":
+    if field.default in ("", None):
         return "–"
     if isinstance(field.default, bool):
         return "`on`" if field.default else "`off`"

@@ -32,6 +32,10 @@ REFUSED = [
     ("ROWBOAT_CHECKPOINT", "never", "one of on, off"),
     ("ROWBOAT_MIGRATE", "later", "one of apply, check"),
     ("ROWBOAT_MIGRATION_BACKUP", "no", "one of on, off"),
+    ("ROWBOAT_BACKUP_EVERY", "6", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_EVERY", "0h", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_EVERY", "6h\n", "a number and m, h or d, such as 6h or 1d, or empty"),
+    ("ROWBOAT_BACKUP_KEEP", "0", "a whole number from 1 to 1000000"),
     ("ROWBOAT_TRUSTED_PROXY", "proxy.example.org", "an IP address, such as 127.0.0.1, or empty"),
     ("ROWBOAT_REGISTRATION", "on", "one of open, closed"),
     ("ROWBOAT_REALWORLD_COMPAT", "yes", "one of on, off"),
@@ -105,10 +109,15 @@ def test_a_secret_that_cannot_be_used_is_not_shown(name, value, expected):
     assert str(refused.value) == f"{name} must be {expected}"
 
 
-def test_every_setting_has_a_value_that_it_refuses():
-    secret = {"ROWBOAT_SMTP_URL", "ROWBOAT_METRICS_TOKEN", "SENTRY_DSN"}
+@pytest.mark.parametrize(("value", "seconds"), [("30m", 1800), ("6h", 21_600), ("1d", 86_400), ("", None)])
+def test_how_often_something_happens_is_a_number_and_its_unit(value, seconds):
+    assert Config.from_environment({"ROWBOAT_BACKUP_EVERY": value}).backup_every == seconds
 
-    assert {name for name, _, _ in REFUSED} | secret == {variable(field) for field in dataclasses.fields(Config)}
+
+def test_every_setting_has_a_value_that_it_refuses():
+    others = {"ROWBOAT_SMTP_URL", "ROWBOAT_METRICS_TOKEN", "SENTRY_DSN", "ROWBOAT_SETTINGS"}
+
+    assert {name for name, _, _ in REFUSED} | others == {variable(field) for field in dataclasses.fields(Config)}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +148,103 @@ def test_a_wrong_setting_keeps_the_server_from_starting(fork, tmp_path, setting,
 
     assert fork.error("serve", "--port", "0", **setting) == message
     assert listing(tmp_path) == before
+
+
+# The file of settings
+
+
+def from_file(folder, content, **environment):
+    """The settings of a file of this content, in an environment."""
+    file = folder / "rowboat.conf"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return Config.from_environment({"ROWBOAT_SETTINGS": str(file)} | environment)
+
+
+def test_a_file_has_a_setting_on_each_line_and_the_environment_wins_over_it_and_a_flag_over_both(tmp_path):
+    content = """
+# What the club wants
+ROWBOAT_REGISTRATION=closed
+  ROWBOAT_RESET_LINK =  https://example.org/reset?token={token}#top\t
+   # and how fast
+ROWBOAT_THREADS=2\r
+ROWBOAT_POSTS_PER_HOUR=20
+ROWBOAT_PORT=1
+ROWBOAT_TRUSTED_PROXY="""
+
+    config = from_file(tmp_path, content, ROWBOAT_POSTS_PER_HOUR="30", ROWBOAT_PORT="2")
+    with_flag = Config.from_environment({"ROWBOAT_SETTINGS": config.settings, "ROWBOAT_PORT": "2"}, port=3)
+
+    assert (config.registration, config.threads, config.trusted_proxy) == ("closed", 2, "")
+    assert config.reset_link == "https://example.org/reset?token={token}#top"
+    assert (config.posts_per_hour, config.port) == (30, 2)
+    assert (with_flag.posts_per_hour, with_flag.port) == (20, 3)
+
+
+def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read(tmp_path):
+    assert from_file(tmp_path, b"\xef\xbb\xbfROWBOAT_THREADS=2\n").threads == 2
+
+
+LINE = "a line is ROWBOAT_NAME=value, or begins with #"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("\nROWBOAT_DATABSE=x", "2: ROWBOAT_DATABSE is not a setting; did you mean ROWBOAT_DATABASE?"),
+        ("ROWBOAT_THREADS=many", "1: ROWBOAT_THREADS is 'many'; it must be a whole number from 1 to 64"),
+        ("ROWBOAT_THREADS='4'", "1: ROWBOAT_THREADS is \"'4'\"; it must be a whole number from 1 to 64"),
+        ("ROWBOAT_THREADS", f"1: {LINE}"),
+        ("# all\nPORT=8080", f"2: {LINE}"),
+        ("export ROWBOAT_PORT=8080", f"1: {LINE}"),
+        ("=8080", f"1: {LINE}"),
+        ("ROWBOAT_DATABASE=a\0b", f"1: {LINE}"),
+        ("ROWBOAT_PORT=1\n\nROWBOAT_PORT=2", "3: ROWBOAT_PORT stands in line 1 already"),
+        ("ROWBOAT_SETTINGS=other.conf", "1: ROWBOAT_SETTINGS is for the environment alone"),
+        (b"ROWBOAT_PORT=1\nROWBOAT_MAIL_FROM=caf\xe9@example.org", "2: this is not UTF-8"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path, content, message):
+    with pytest.raises(ConfigError) as refused:
+        from_file(tmp_path, content)
+
+    assert str(refused.value) == f"{tmp_path}/rowboat.conf:{message}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "ROWBOAT_SMTP_URL=http://u:hunter2@mail.example.org",
+        "ROWBOAT_SMTP_URL: smtps://u:hunter2@mail.example.org/?a=b",
+        "ROWBOAT_SMTP_URL=\nsmtps://u:hunter2=@mail.example.org",
+        "hunter2==",
+        b"ROWBOAT_SMTP_URL=smtps://u:hunter2\xff@mail.example.org",
+        "ROWBOAT_SMTP_URL=smtps://u:hunter2@h\nROWBOAT_SMTP_URL=smtps://u:hunter2@h",
+    ],
+)
+def test_no_secret_of_a_file_is_shown(tmp_path, content):
+    with pytest.raises(ConfigError) as refused:
+        from_file(tmp_path, content)
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_where_the_file_cannot_be_read_every_command_says_so(fork, tmp_path):
+    missing, folder = str(tmp_path / "nowhere.conf"), str(tmp_path)
+
+    assert fork.error("serve", ROWBOAT_SETTINGS=missing) == (
+        f"{missing}: No such file or directory; ROWBOAT_SETTINGS names it"
+    )
+    assert fork.error("status", ROWBOAT_SETTINGS=folder) == f"{folder}: Is a directory; ROWBOAT_SETTINGS names it"
+
+
+def test_every_command_reads_the_file(fork, tmp_path):
+    (tmp_path / "rowboat.conf").write_text("ROWBOAT_MIGRATION_BACKUP=off\n")
+    fork.says("migrate")
+
+    fork.says("rollback", ROWBOAT_SETTINGS=str(tmp_path / "rowboat.conf"))
+    assert not (fork.database.parent / "backups").exists()
+    fork.says("rollback")
+    assert (fork.database.parent / "backups").exists()
 
 
 # The address

@@ -24,8 +24,8 @@ def stop(server, signum=signal.SIGTERM):
     return server.process.wait(60)
 
 
-def wait_until(happened):
-    for _ in range(3000):
+def wait_until(happened, seconds=60):
+    for _ in range(seconds * 50):
         if happened():
             return
         time.sleep(0.02)
@@ -108,7 +108,7 @@ def test_a_worker_that_does_not_end_is_killed(tmp_path):
         subprocess.run(["kill", "-STOP", str(worker)], check=True)
 
         assert stop(server) == 0
-    assert f"worker {worker} took too long to end, and was killed" in server.log.read_text()
+    assert f"process {worker} took too long to end, and was killed" in server.log.read_text()
 
 
 @needs_proc
@@ -129,12 +129,17 @@ def test_systemd_is_told_when_it_is_ready_reloads_and_stops(tmp_path):
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(30)
-        with serving(tmp_path, "--workers", "1", NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
+        file = tmp_path / "rowboat.conf"
+        file.write_text("")
+        settings = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "ROWBOAT_SETTINGS": str(file)}
+        with serving(tmp_path, "--workers", "1", **settings) as server:
             assert systemd.recv(100) == b"READY=1"
 
-            server.process.send_signal(signal.SIGHUP)
-            assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", systemd.recv(100))
-            assert systemd.recv(100) == b"READY=1"
+            for content in ("", "This is no setting"):  # which is refused
+                file.write_text(content)
+                server.process.send_signal(signal.SIGHUP)
+                assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", systemd.recv(100))
+                assert systemd.recv(100) == b"READY=1"
 
             assert stop(server) == 0
             assert systemd.recv(100) == b"STOPPING=1"
@@ -249,3 +254,83 @@ def test_the_password_is_not_needed_again_after_a_reload(tmp_path):
 
         body = {"user": {"email": "ann@example.org", "password": PASSWORD}}
         assert server.ask("POST", "/api/users/login", body)[0] == 200
+
+
+# Settings at SIGHUP
+
+
+def registers(server, name):
+    """The status of the answer to a registration."""
+    user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+    return server.ask("POST", "/api/users", {"user": user})[0]
+
+
+def reload(server, says, number=1):
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: server.log.read_text().count(says) == number)
+
+
+def test_sighup_brings_new_settings_while_nobody_is_refused(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text("ROWBOAT_REGISTRATION=open\n")
+    done = threading.Event()
+
+    def read():
+        statuses = set()
+        while not done.is_set():
+            statuses.add(server.ask("GET", "/api/tags")[0])
+        return statuses
+
+    with serving(tmp_path, "--workers", "2", ROWBOAT_SETTINGS=str(file)) as server, ThreadPoolExecutor(4) as crowd:
+        assert registers(server, "ann") == 201
+        readers = [crowd.submit(read) for _ in range(4)]
+
+        file.write_text("ROWBOAT_REGISTRATION=closed\n")
+        reload(server, "Rowboat reloaded")
+        statuses = [registers(server, f"bob{number}") for number in range(20)]
+        done.set()
+
+        assert statuses == [403] * 20
+        assert [reader.result() for reader in readers] == [{200}] * 4
+        assert stop(server) == 0
+
+
+def test_a_faulty_file_leaves_the_old_workers_with_the_old_settings(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text("ROWBOAT_REGISTRATION=closed\n")
+    with serving(tmp_path, "--workers", "2", ROWBOAT_SETTINGS=str(file)) as server:
+        file.write_text("# opened\nROWBOAT_REGISTRATION=all\n")
+        reload(server, f"{file}:2: ROWBOAT_REGISTRATION is 'all'; it must be one of open, closed; the old workers stay")
+        assert registers(server, "ann") == 403
+
+        file.unlink()
+        reload(server, f"{file}: No such file or directory; ROWBOAT_SETTINGS names it; the old workers stay")
+        assert registers(server, "ann") == 403
+
+        file.write_text("ROWBOAT_REGISTRATION=open\n")
+        reload(server, "Rowboat reloaded")
+        assert registers(server, "ann") == 201
+        assert stop(server) == 0
+
+
+def test_the_environment_wins_over_the_file_also_after_a_reload(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text("")
+    with serving(tmp_path, "--workers", "1", ROWBOAT_SETTINGS=str(file), ROWBOAT_REGISTRATION="closed") as server:
+        file.write_text("ROWBOAT_REGISTRATION=open\nROWBOAT_POSTS_PER_HOUR=4\n")
+        reload(server, "Rowboat reloaded")
+
+        assert registers(server, "ann") == 403
+
+
+@needs_proc
+def test_the_parent_takes_over_the_time_for_draining(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text("ROWBOAT_DRAIN_S=3600\n")
+    with serving(tmp_path, "--workers", "1", ROWBOAT_SETTINGS=str(file)) as server:
+        file.write_text("ROWBOAT_DRAIN_S=0\n")
+        reload(server, "Rowboat reloaded")
+        wait_until(lambda: len(workers_of(server)) == 1)
+        subprocess.run(["kill", "-STOP", *map(str, workers_of(server))], check=True)
+
+        assert stop(server) == 0
