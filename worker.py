@@ -4,7 +4,6 @@ import ctypes
 import gc
 import logging
 import os
-import re
 import signal
 import socket
 import threading
@@ -15,10 +14,10 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import WSGITask
 
+import framing
 from config import Config
 
 # Bodies above the application's limit of 1 MiB reach it, so that the answer is JSON; far longer ones do not.
@@ -93,31 +92,14 @@ class _Task(WSGITask):  # type: ignore[misc]
         super().__init__(channel, request)
 
 
-# A line that continues the one before it, or one that says how the body is sent.
-_RISKY = re.compile(rb"\r\n(?:([ \t])|transfer-encoding:[ \t]*([^\r]*))", re.IGNORECASE)
-
-
-class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Refuses what another server could take for another request, where waitress 3.0.2 does not.
-
-    (RFC 9112, sections 2.3, 3.2, 5.2 and 6.1)"""
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Read the first line and the headers. Raises ParsingError, which is answered 400 and closes."""
-        super().parse_header(header_plus)
-        host = self.headers.get("HOST", "")
-        if self.version not in ("1.0", "1.1"):
-            raise ParsingError("The version of HTTP must be 1.0 or 1.1")
-        if "," in host or (not host and self.version == "1.1"):
-            raise ParsingError("There must be one Host")
-        risky = [(fold, value.lower().rstrip(b" \t")) for fold, value in _RISKY.findall(header_plus)]
-        if risky and (risky != [(b"", b"chunked")] or self.version == "1.0" or "CONTENT_LENGTH" in self.headers):
-            raise ParsingError("The body must be sent in one way, and no header may be folded")
-
-
 class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
-    parser_class = _Parser
+    parser_class = framing.Parser
+
+    def send_continue(self) -> None:
+        """Ask for the body, where one is to come: else waitress takes the next request for more headers of this one."""
+        if not self.request.completed:
+            super().send_continue()
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
