@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,10 +67,10 @@ class Metrics(Observer):
     """What one worker counts. Safe to share between threads.
 
     With a `folder`, it is kept in the file `number`.json there: each worker has a number of its own, and carries on
-    where the last one with this number stopped. `queue` holds the requests that wait for a thread."""
+    where the last one with this number stopped. `waiting` says how many requests wait for a thread."""
 
     def __init__(self, folder: Path | None = None, number: int = 0) -> None:
-        self.queue: Collection[object] = ()
+        self.waiting: Callable[[], int] = lambda: 0
         self._folder = folder
         self._number = number
         self._lock = threading.Lock()
@@ -100,7 +100,7 @@ class Metrics(Observer):
         """Let the other workers know what is counted; nothing without a folder."""
         if self._folder:
             with self._lock:
-                text = json.dumps([list(self._counted.items()), len(self.queue)])
+                text = json.dumps([list(self._counted.items()), self.waiting()])
             new = self._folder / f"{self._number}.new"
             new.write_text(text)
             new.replace(self._folder / f"{self._number}.json")
@@ -131,7 +131,7 @@ class Metrics(Observer):
 
     def _of_all_workers(self) -> tuple[_Counted, int]:
         if not self._folder:
-            return self._counted, len(self.queue)
+            return self._counted, self.waiting()
         sums: _Counted = {}
         waiting = 0
         for path in self._folder.glob("*.json"):
