@@ -2,12 +2,14 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: run demo test test-all check bench outdated clean
+.PHONY: install run demo test test-all check bench outdated clean
 
-run: .venv/runs           ## serve on http://127.0.0.1:8080
+install: .venv/runs       ## make .venv, with what runs it
+
+run: install              ## serve on http://127.0.0.1:8080
 	$(BIN)/python app.py serve
 
-demo: .venv/runs          ## the same, with demo content in data/demo.db
+demo: install             ## the same, with demo content in data/demo.db
 	test -e data/demo.db || { rm -f data/seeding.db*; \
 		$(BIN)/python app.py seed --database data/seeding.db && mv data/seeding.db data/demo.db; }
 	$(BIN)/python app.py serve --database data/demo.db

@@ -69,7 +69,8 @@ def make_app(
     """The whole application on an open database; `is_draining` says whether the process is about to stop.
 
     Raises StartupError where a table of routes holds a mistake."""
-    database.observer = metrics = metrics or Metrics()
+    metrics = metrics or Metrics()
+    database.waited = metrics.waited
     app = Rowboat()
     app.config["catchall"] = False  # with_errors sees what is unexpected
     app.uninstall(True)  # Bottle's own plugins, for dicts and templates
@@ -90,7 +91,7 @@ def make_app(
     _add_documents(app)
     _add_health(app, readiness(config, database, is_draining))
     _add_metrics(app, config, database, metrics)
-    answers = with_errors(with_server_timing(with_cache(app, database, metrics), config))
+    answers = with_errors(with_server_timing(with_cache(app, database), config))
     answers = with_security_headers(with_cors(answers, config.cors_origins))
     return with_request_id(with_records(answers, database, metrics, config))
 

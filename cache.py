@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from bottle import Route
 
 from db import Database
-from metrics import Metrics
 from middleware import Environ, Headers, StartResponse, WSGIApplication
 
 # A process remembers answers of at most so many bytes; when there are more, it starts anew.
@@ -31,9 +30,7 @@ class _Answer(NamedTuple):
     valid_until: float  # seconds since 1970; 0 for an answer that is not to be remembered
 
 
-def with_cache(
-    app: WSGIApplication, database: Database, metrics: Metrics, max_bytes: int = MAX_BYTES
-) -> WSGIApplication:
+def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BYTES) -> WSGIApplication:
     """Answer a GET that the same caller has sent since the last commit from memory, and any GET with an ETag.
 
     A route opts in with the option cache=True. What a token opens is not remembered for longer than
@@ -65,7 +62,7 @@ def with_cache(
                 remember(remembered, key, known)
         else:
             environ["bottle.route"], environ["rowboat.user_id"] = known.route, known.user_id
-            metrics.remembered()
+            environ["rowboat.remembered"] = True
         if known.etag and "HTTP_IF_NONE_MATCH" in environ and _matches(environ["HTTP_IF_NONE_MATCH"], known.etag):
             start_response("304 Not Modified", [each for each in known.headers if each[0] not in _OF_THE_BODY])
             return []

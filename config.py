@@ -113,11 +113,12 @@ def _token(value: str) -> str:
 def _dsn(value: str) -> str:
     try:
         parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.path.strip("/")
+        usable = parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.port != 0
+        usable = usable and parts.path.rpartition("/")[2].isdecimal()
     except ValueError:
         usable = False
     if value and not usable:
-        raise ValueError("https://KEY@HOST/PROJECT, or empty")
+        raise ValueError("https://KEY@HOST/PROJECT with the number of a project, or empty")
     return value
 
 

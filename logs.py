@@ -1,9 +1,11 @@
 """The log, on standard error: a line for each request and for each event, as JSON or for people to read."""
 
+import functools
 import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -13,13 +15,13 @@ _LOG = logging.getLogger("rowboat")
 
 _STANDARD_ERROR = 2
 
-# What could end a line, or drive the terminal that shows it.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
+# Lines of at most 4096 bytes never mix in a pipe (POSIX, PIPE_BUF); and who makes up a method needs no more of it.
+_LONGEST_METHOD = 32
 
 # Both name the same things, in the same order.
 _REQUEST_AS_JSON = (
-    '{"time": "%s", "level": "info", "request_id": "%s", "method": "%s", "route": "%s", "status": %s, "ms": %.2f, '
-    '"sql_ms": %.2f, "bytes": %d, "user_id": %s}\n'
+    '{"time": "%s", "level": "info", "request_id": "%s", "method": "%s", "route": "%s", "status": %s, "ms": %.3f, '
+    '"sql_ms": %.3f, "bytes": %d, "user_id": %s}\n'
 )
 _REQUEST_FOR_PEOPLE = "%s  %s  %s %s %s in %.1f ms (SQL %.1f), %d bytes, user %s\n"
 
@@ -28,11 +30,21 @@ RequestLog = Callable[[str, str, str, str, float, float, int, int | None], None]
 
 
 def set_up(config: Config) -> None:
-    """Send what is logged to standard error, in the format of the settings: warnings and worse, and all of our own."""
-    handler = logging.StreamHandler()
+    """Send what is logged to standard error, in the format of the settings: warnings and worse, and all of our own.
+
+    What Python itself would print there, such as what ends a thread, is logged as well."""
+    try:
+        os.fstat(_STANDARD_ERROR)
+    except OSError:  # it is closed: the next file or connection would get its number, and the log with it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STANDARD_ERROR)
+        os.set_inheritable(_STANDARD_ERROR, True)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(_ForPeople() if _is_for_people(config) else _AsJSON())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
-    logging.getLogger("rowboat").setLevel(logging.INFO)
+    _LOG.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    sys.excepthook = lambda *raised: _LOG.critical("unexpected error", exc_info=raised)
+    threading.excepthook = lambda raised: _LOG.error("unexpected error", exc_info=raised.exc_value)
 
 
 def send_errors(dsn: str) -> None:
@@ -40,11 +52,20 @@ def send_errors(dsn: str) -> None:
     bodies of requests or their headers."""
     try:
         import sentry_sdk
+        from sentry_sdk.integrations.atexit import AtexitIntegration
+        from sentry_sdk.integrations.logging import LoggingIntegration
     except ImportError:
         _LOG.warning("SENTRY_DSN is set, but errors stay in this log: install sentry-sdk beside Rowboat to send them")
         return
     sentry_sdk.init(
-        dsn, auto_enabling_integrations=False, include_local_variables=False, max_breadcrumbs=0, server_name=""
+        dsn,
+        default_integrations=False,  # which would add the command line, the packages that are installed …
+        integrations=[
+            LoggingIntegration(level=None, event_level=logging.ERROR, sentry_logs_level=None),
+            AtexitIntegration(lambda waiting, seconds: None),  # at the end, two seconds for what was not sent yet
+        ],
+        include_local_variables=False,
+        server_name="",
     )
 
 
@@ -57,16 +78,26 @@ def request_log(config: Config) -> RequestLog:
     def write(
         request_id: str, method: str, route: str, status: str, ms: float, sql_ms: float, size: int, user_id: int | None
     ) -> None:
-        if not method.isalpha():  # the one text here that a client can put anything into
-            method = json.dumps(_escaped(method))[1:-1]
+        if len(method) > _LONGEST_METHOD or not method.isalpha():  # a client can make one up
+            method = _within_quotes(method[:_LONGEST_METHOD])
         user = nobody if user_id is None else user_id
-        line = template % (_now(), request_id, method, route, status, ms, sql_ms, size, user)
-        try:  # noqa: SIM105 (suppress would take as long as the line)
-            os.write(_STANDARD_ERROR, line.encode())
-        except OSError:
-            pass  # a log that is full or gone keeps nobody from being answered
+        _write(template % (_now(), request_id, method, _of_route(route), status, ms, sql_ms, size, user))
 
     return write
+
+
+def _write(text: str) -> None:
+    """Write at once and in one piece, so that lines of several processes do not mix."""
+    try:  # noqa: SIM105 (suppress would take as long as the line)
+        os.write(_STANDARD_ERROR, text.encode())
+    except OSError:
+        pass  # a log that is full or gone keeps nobody from being answered
+
+
+class _StandardError:
+    """A stream for the standard library's handler."""
+
+    write = staticmethod(_write)
 
 
 _second = (0, "")
@@ -84,12 +115,20 @@ def _now() -> str:
     return f"{text}.{int(1000 * (moment - second)):03d}Z"
 
 
+def _within_quotes(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+_of_route = functools.cache(_within_quotes)  # there are few, and one may be a regular expression
+
+
 def _escaped(text: str) -> str:
-    return text.translate(_CONTROLS)
+    """For people: without what could end a line, or drive the terminal that shows it."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _is_for_people(config: Config) -> bool:
-    return config.log_format == "human" or (config.log_format == "auto" and sys.stderr.isatty())
+    return config.log_format == "human" or (config.log_format == "auto" and os.isatty(_STANDARD_ERROR))
 
 
 class _Format(logging.Formatter):
@@ -107,7 +146,7 @@ class _AsJSON(_Format):
             fields["request_id"] = record.request_id
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields).replace("\x7f", "\\u007f")
+        return json.dumps(fields)  # which escapes all that is not printable ASCII
 
 
 class _ForPeople(_Format):

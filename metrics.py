@@ -4,6 +4,7 @@ prometheus-client writes the format, and is loaded once somebody asks. It can co
 its locks and its shared file take 5 µs of each request; counting here takes less than one (bench/observing.py)."""
 
 import json
+import logging
 import threading
 import time
 from bisect import bisect_left
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from copies import newest_copy
-from db import Database, Observer
+from db import Database
 from db.clock import ago
+from db.database import Ran
 from plugins.authentication import SESSION_LIFETIME
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -63,7 +65,7 @@ METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, BACKUP, SESSIO
 _Counted = dict[tuple[str, ...], list[float]]
 
 
-class Metrics(Observer):
+class Metrics:
     """What one worker counts. Safe to share between threads.
 
     With a `folder`, it is kept in the file `number`.json there: each worker has a number of its own, and carries on
@@ -74,54 +76,58 @@ class Metrics(Observer):
         self._folder = folder
         self._number = number
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._counted: _Counted = {}
         self._news = threading.Event()
         if folder:
             self._counted = _read(folder / f"{number}.json")[0]
             threading.Thread(target=self._keep, name="metrics", daemon=True).start()
 
-    def answered(self, method: str, route: str, status: str, seconds: float) -> None:
-        """Count a request."""
-        self._observe(REQUESTS, (REQUESTS.name, method, route, status), seconds)
-
-    def remembered(self) -> None:
-        """Count an answer from memory."""
-        self._observe(CACHE_HITS, (CACHE_HITS.name,), 0)
-
-    def ran(self, file: str, seconds: float) -> None:
-        """Count a run of a SQL file."""
-        self._observe(SQL, (SQL.name, file), seconds)
+    def answered(
+        self, method: str, route: str, status: str, seconds: float, ran: Ran, *, remembered: bool = False
+    ) -> None:
+        """Count a request, the SQL files that ran for it, and whether its answer was remembered."""
+        with self._lock:
+            self._observe(REQUESTS, (REQUESTS.name, method, route, status), seconds)
+            for file, took in ran:
+                self._observe(SQL, (SQL.name, file), took)
+            if remembered:
+                self._observe(CACHE_HITS, (CACHE_HITS.name,), 0)
+        if not self._news.is_set():
+            self._news.set()
 
     def waited(self, seconds: float) -> None:
         """Count a wait for the writers' lock."""
-        self._observe(LOCK, (LOCK.name,), seconds)
+        with self._lock:
+            self._observe(LOCK, (LOCK.name,), seconds)
 
     def write(self) -> None:
         """Let the other workers know what is counted; nothing without a folder."""
-        if self._folder:
-            with self._lock:
-                text = json.dumps([list(self._counted.items()), self.waiting()])
-            new = self._folder / f"{self._number}.new"
-            new.write_text(text)
-            new.replace(self._folder / f"{self._number}.json")
+        if not self._folder:
+            return
+        with self._lock:
+            text = json.dumps([list(self._counted.items()), self.waiting()])
+        new = self._folder / f"{self._number}.new"
+        with self._writing:
+            try:
+                new.write_text(text)
+                new.replace(self._folder / f"{self._number}.json")
+            except OSError as error:  # a full disk is no reason to answer nobody
+                logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""
         from prometheus_client import generate_latest  # not before somebody asks: it takes a megabyte
 
-        self.write()
         counted, waiting = self._of_all_workers()
         return generate_latest(_Collector(counted, _gauges(database) | {QUEUE.name: waiting})).decode()
 
     def _observe(self, metric: Metric, key: tuple[str, ...], amount: float) -> None:
-        with self._lock:
-            numbers = self._counted.get(key)
-            if numbers is None:
-                numbers = self._counted[key] = [0] * (len(metric.bounds) + 2)
-            numbers[bisect_left(metric.bounds, amount)] += 1
-            numbers[-1] += amount
-        if not self._news.is_set():
-            self._news.set()
+        numbers = self._counted.get(key)
+        if numbers is None:
+            numbers = self._counted[key] = [0] * (len(metric.bounds) + 2)
+        numbers[bisect_left(metric.bounds, amount)] += 1
+        numbers[-1] += amount
 
     def _keep(self) -> None:
         while self._news.wait():
@@ -130,12 +136,11 @@ class Metrics(Observer):
             self.write()
 
     def _of_all_workers(self) -> tuple[_Counted, int]:
-        if not self._folder:
-            return self._counted, self.waiting()
-        sums: _Counted = {}
-        waiting = 0
-        for path in self._folder.glob("*.json"):
-            counted, queued = _read(path)
+        with self._lock:
+            sums = {key: numbers.copy() for key, numbers in self._counted.items()}
+        waiting = self.waiting()
+        files = self._folder.glob("*.json") if self._folder else ()
+        for counted, queued in (_read(path) for path in files if path.stem != str(self._number)):
             waiting += queued
             for key, numbers in counted.items():
                 sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(numbers)), numbers, strict=True)]
@@ -154,11 +159,15 @@ def _gauges(database: Database) -> dict[str, float]:
     newest = newest_copy(database.path)
     sessions = database.row("sessions/count", expired=ago(SESSION_LIFETIME)) or {}
     return {
-        DATABASE.name: database.path.stat().st_size,
-        WAL.name: wal.stat().st_size if wal.exists() else 0,
+        DATABASE.name: _size(database.path),
+        WAL.name: _size(wal),
         BACKUP.name: float("inf") if newest is None else time.time() - newest,
         SESSIONS.name: sessions["sessions"],
     }
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 class _Collector:

@@ -5,12 +5,13 @@ import itertools
 import logging
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import Config
-from db import Database
+from db import Database, Unavailable
 from logs import request_log
 from metrics import Metrics
 
@@ -80,14 +81,15 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
         body = app(environ, start)
         seconds = time.perf_counter() - began
         route = environ["bottle.route"].rule if "bottle.route" in environ else "unmatched"
-        metrics.answered(method if method in _KNOWN else "other", route, status, seconds)
+        known = method if method in _KNOWN else "other"
+        metrics.answered(known, route, status, seconds, ran, remembered="rowboat.remembered" in environ)
         if write:
             request_id = environ["rowboat.request_id"]
             in_sql_s = 0.0
             for name, took in ran:
                 in_sql_s += took
                 if took > slow_s:
-                    _log_slow(name, took, database.plan(name), request_id)
+                    _log_slow(name, took, database, request_id)
             size = sum(map(len, body))
             user_id = environ.get("rowboat.user_id")
             write(request_id, method, route, status, 1000 * seconds, 1000 * in_sql_s, size, user_id)
@@ -96,9 +98,12 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
     return answer
 
 
-def _log_slow(name: str, seconds: float, plan: list[str], request_id: str) -> None:
-    said = ("slow SQL: %s took %d ms; its plan: %s", name, 1000 * seconds, "; ".join(plan))
-    _LOG.warning(*said, extra={"request_id": request_id})
+def _log_slow(name: str, seconds: float, database: Database, request_id: str) -> None:
+    try:
+        plan = "; ".join(database.plan(name))
+    except Unavailable as error:
+        plan = f"not known ({error})"
+    _LOG.warning("slow SQL: %s took %d ms; plan: %s", name, 1000 * seconds, plan, extra={"request_id": request_id})
 
 
 def with_errors(app: WSGIApplication) -> WSGIApplication:
@@ -110,7 +115,9 @@ def with_errors(app: WSGIApplication) -> WSGIApplication:
             return app(environ, start_response)
         except Exception:
             _LOG.exception("unexpected error", extra={"request_id": environ["rowboat.request_id"]})
-            start_response("500 Internal Server Error", [("Content-Type", "application/json; charset=utf-8")])
+            # A length, for waitress would send the end of a chunked body to a HEAD.
+            headers = [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(_OUR_FAULT)))]
+            start_response("500 Internal Server Error", headers, sys.exc_info())
             return [] if method == "HEAD" else [_OUR_FAULT]
 
     return answer
@@ -155,6 +162,8 @@ def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
 
     Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
     for an answer from memory. (https://www.w3.org/TR/server-timing/)"""
+    if config.study == "off" or (config.study == "local" and config.trusted_proxy):
+        return app
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ran = environ["rowboat.ran"]

@@ -13,8 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -147,7 +146,9 @@ class Parent:
         with suppress(BlockingIOError):
             os.read(self._noticed, 4096)
         for pid, (deadline, held) in list(self._leaving.items()):
-            if time.monotonic() > deadline:
+            if os.waitpid(pid, os.WNOHANG)[0]:
+                del self._leaving[pid]
+            elif time.monotonic() > deadline:
                 _LOG.warning("process %d took too long to end, and was killed", pid)
                 _send(pid, signal.SIGKILL)
                 self._leaving[pid] = time.monotonic() + _SECONDS_TO_DIE, held
@@ -172,6 +173,8 @@ class Parent:
             if self._backups.process and self._backups.process.pid == pid:
                 self._backups.ended(f"it ended with {status}" if status else "", self._config)
                 continue
+            if pid not in self._workers:
+                continue  # an orphan: process 1 of a container inherits those
             worker = self._workers.pop(pid)
             _LOG.warning("worker %d ended with %d; another takes its place", pid, status)
             # At once, for the clients on its socket wait; but not over and over.
@@ -263,31 +266,33 @@ def _tell_system(state: str) -> None:
             notice.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[str]:
-    """A folder for as long as the server runs, which nobody else may read. (tempfile would take a megabyte.)"""
-    folder = Path(os.environ.get("TMPDIR", "/tmp"), f"rowboat-{os.urandom(8).hex()}")
-    folder.mkdir(0o700)
-    yield str(folder)
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-
-
 def main() -> int:
     """Serve with the settings of the environment; returns the exit status."""
     config = Config.from_environment(os.environ)
     logs.set_up(config)
+    # (tempfile would take a megabyte.)
+    counts = Path(os.environ.get("TMPDIR", "/tmp"), f"rowboat-{os.urandom(8).hex()}")
     try:
         sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:
-        problem = f"cannot listen on {config.host}:{config.port}: {error.strerror}"
-        print(f"rowboat: {problem}; choose another with --host or --port", file=sys.stderr)
-        return 2
+        return _cannot(f"listen on {config.host}:{config.port}", error, "choose another with --host or --port")
+    try:
+        counts.mkdir(0o700)
+    except OSError as error:
+        return _cannot(f"make {counts}", error, "name a folder that can be written in TMPDIR")
     address = ipaddress.ip_address(sockets[0].getsockname()[0])
     is_blind = not config.trusted_proxy and (address.is_loopback or address.is_unspecified)
-    with _temporary_folder() as counts:
-        return Parent(sockets, config, counts, _BLIND if is_blind else "").run()
+    try:
+        return Parent(sockets, config, str(counts), _BLIND if is_blind else "").run()
+    finally:
+        import shutil  # now that memory does not matter any more
+
+        shutil.rmtree(counts, ignore_errors=True)
+
+
+def _cannot(what: str, error: OSError, advice: str) -> int:
+    print(f"rowboat: cannot {what}: {error.strerror}; {advice}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

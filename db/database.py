@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import closing, contextmanager
@@ -23,27 +23,19 @@ Row = dict[str, Any]
 Ran = list[tuple[str, float]]
 
 
-class Observer:
-    """Hears what a database does, on the thread that does it. This one lets it pass."""
-
-    def ran(self, file: str, seconds: float) -> None:
-        """A file was run."""
-
-    def waited(self, seconds: float) -> None:
-        """The writer got the lock that all processes share."""
-
-
 class Database:
     """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
 
     Safe to share between threads: each reads on a connection of its own, all write through one. Open it
-    after a fork, never before. A write waits for its turn `wait_s` seconds at most. `observer` may be set to one."""
+    after a fork, never before. A write waits for its turn `wait_s` seconds at most.
+
+    `waited` may be set to a function that hears for each commit how many seconds the writers' lock took."""
 
     def __init__(
         self, path: Path, sql_folder: Path, synchronous: str = "FULL", wait_s: float = BUSY_TIMEOUT_MS / 1000
     ) -> None:
         self.path = path
-        self.observer = Observer()
+        self.waited: Callable[[float], None] = lambda seconds: None
         self._wait_s = wait_s
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -54,7 +46,7 @@ class Database:
         self._writer = Writer(
             lambda: connect(path, synchronous=synchronous),
             WriteLock(path),
-            lambda seconds: self.observer.waited(seconds),
+            lambda seconds: self.waited(seconds),
         )
 
     def read(self, *names: str, **parameters: Any) -> Any:
@@ -72,10 +64,10 @@ class Database:
         connection = self._reader()
         with _unavailable_told():
             if sum(len(file.statements) for file in files) == 1:
-                return self._run(connection, files, parameters, self._ran())
+                return _run(connection, files, parameters, self._ran())
             connection.execute("BEGIN")
             try:
-                return self._run(connection, files, parameters, self._ran())
+                return _run(connection, files, parameters, self._ran())
             finally:
                 if connection.in_transaction:  # an I/O error has ended it already
                     connection.execute("COMMIT")
@@ -91,14 +83,16 @@ class Database:
         return [column[0] for column in cursor.description], rows
 
     def plan(self, name: str) -> list[str]:
-        """How SQLite runs the statements of a file: the steps of its query plan, one line each."""
+        """How SQLite runs the statements of a file: the steps of its query plan, one line each. Raises Unavailable."""
         file = self.files[name]
         unbound = dict.fromkeys(file.parameters)
-        return [
-            step
-            for statement in file.statements
-            for *_, step in self._reader().execute(f"EXPLAIN QUERY PLAN {statement}", unbound).fetchall()
-        ]
+        connection = self._reader()
+        with _unavailable_told():
+            return [
+                step
+                for statement in file.statements
+                for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", unbound).fetchall()
+            ]
 
     def write(self, *names: str, **parameters: Any) -> Any:
         """Run files in order in one transaction; returns after the commit, like `read`.
@@ -116,7 +110,7 @@ class Database:
 
     def submit(self, *names: str, **parameters: Any) -> "Future[Any]":
         """A future of what `write` returns. Calls submitted together share a commit."""
-        return self._submit(names, parameters, [])
+        return self._submit(names, parameters, self._ran())
 
     def record(self) -> Ran:
         """A list to which everything is added that this thread runs from now on, until it asks for another one."""
@@ -141,25 +135,10 @@ class Database:
 
         def call(connection: sqlite3.Connection) -> Any:
             with _unavailable_told():
-                row = self._run(connection, files, parameters, ran)
+                row = _run(connection, files, parameters, ran)
                 return row.get("response") if row else None
 
         return self._writer.submit(call)
-
-    def _run(self, connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:
-        found: Row = {}
-        for file in files:
-            began = time.perf_counter()
-            try:
-                row = _run_file(connection, file, parameters | found)
-            finally:
-                seconds = time.perf_counter() - began
-                ran.append((file.name, seconds))
-                self.observer.ran(file.name, seconds)
-            if row is None:
-                return None
-            found |= row
-        return found
 
     def _ran(self) -> Ran:
         ran: Ran = getattr(self._threads, "ran", [])
@@ -178,6 +157,20 @@ class Database:
             self._threads.connection = connection
             self._readers.append(connection)
         return connection
+
+
+def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:
+    found: Row = {}
+    for file in files:
+        began = time.perf_counter()
+        try:
+            row = _run_file(connection, file, parameters | found)
+        finally:
+            ran.append((file.name, time.perf_counter() - began))
+        if row is None:
+            return None
+        found |= row
+    return found
 
 
 def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) -> Row | None:

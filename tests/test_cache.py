@@ -12,7 +12,6 @@ import app
 import cache
 from config import Config
 from db import Database
-from metrics import Metrics
 from tests.conftest import HOME, Api, sqlite, statements_of
 
 # A route that opts in.
@@ -80,7 +79,7 @@ def test_a_version_that_is_read_after_the_answer_would_be_noticed(api, db):
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
-    cached = TestApp(cache.with_cache(answer, db, Metrics()))
+    cached = TestApp(cache.with_cache(answer, db))
 
     assert cached.get("/").json["article"]["title"] == "Dawn"
     assert cached.get("/").json["article"]["title"] == "Dusk"
@@ -93,7 +92,7 @@ def test_what_is_remembered_is_bounded_in_bytes(db):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
-    cached = TestApp(cache.with_cache(answer, db, Metrics(), max_bytes=100_000), lint=False)
+    cached = TestApp(cache.with_cache(answer, db, max_bytes=100_000), lint=False)
     for number in range(50):
         cached.get(f"/{number}")
 
@@ -106,7 +105,7 @@ def test_what_was_asked_counts_for_that_too(db):
         start_response("200 OK", [("Content-Length", "1")])
         return [b"x"]
 
-    cached = TestApp(cache.with_cache(answer, db, Metrics(), max_bytes=100_000), lint=False)
+    cached = TestApp(cache.with_cache(answer, db, max_bytes=100_000), lint=False)
     for number in range(50):
         cached.get(f"/?{number}={'x' * 10_000}")
 

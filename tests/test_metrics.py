@@ -3,8 +3,10 @@
 import http.client
 import os
 import re
+import shutil
 import signal
 import stat
+import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from config import Config
 from db.lock import WriteLock
 from metrics import METRICS
 from tests.conftest import sqlite
-from tests.test_server import needs_proc, serving, workers_of
+from tests.test_server import command, environment, needs_proc, serving, workers_of
 from tests.test_stopping import stop, wait_until
 
 TOKEN = "a-token-for-prometheus"
@@ -247,3 +249,34 @@ def test_what_was_counted_outlives_a_reload_and_a_killed_worker(tmp_path):
 def signal_all(processes, signum):
     for pid in processes:
         os.kill(pid, signum)
+
+
+def test_a_folder_for_the_counts_that_is_gone_keeps_nobody_from_being_answered(tmp_path):
+    (tmp_path / "temporary").mkdir()
+    settings = {"TMPDIR": str(tmp_path / "temporary"), "ROWBOAT_METRICS_TOKEN": TOKEN}
+    with serving(tmp_path, "--workers", "1", **settings) as server:
+        shutil.rmtree(tmp_path / "temporary")
+        sends(server, 20)
+
+        scrape(server)
+
+        assert "metrics of this worker are not kept" in server.log.read_text()
+        assert sends(server, 20) == {200: 20}
+        assert stop(server) == 0
+
+
+def test_where_nothing_can_be_written_the_server_says_what_it_needs(tmp_path):
+    refused = subprocess.run(
+        command(tmp_path / "rowboat.db", 0),
+        env=environment() | {"TMPDIR": str(tmp_path / "nowhere")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert refused.returncode == 2
+    assert re.fullmatch(
+        rf"rowboat: cannot make {tmp_path}/nowhere/rowboat-[0-9a-f]{{16}}: No such file or directory; "
+        "name a folder that can be written in TMPDIR\n",
+        refused.stderr,
+    )

@@ -97,9 +97,27 @@ def test_a_mail_server_that_cannot_be_used_says_so_without_its_password(url):
             "a secret with blanks",
             "at least 16 letters, digits and signs without a blank, or empty",
         ),
-        ("SENTRY_DSN", "secret", "https://KEY@HOST/PROJECT, or empty"),
-        ("SENTRY_DSN", "https://secret@[example.org/1", "https://KEY@HOST/PROJECT, or empty"),
-        ("SENTRY_DSN", "https://secret@example.org/", "https://KEY@HOST/PROJECT, or empty"),
+        ("SENTRY_DSN", "secret", "https://KEY@HOST/PROJECT with the number of a project, or empty"),
+        (
+            "SENTRY_DSN",
+            "https://secret@[example.org/1",
+            "https://KEY@HOST/PROJECT with the number of a project, or empty",
+        ),
+        (
+            "SENTRY_DSN",
+            "https://secret@example.org/club",
+            "https://KEY@HOST/PROJECT with the number of a project, or empty",
+        ),
+        (
+            "SENTRY_DSN",
+            "https://secret@example.org:port/1",
+            "https://KEY@HOST/PROJECT with the number of a project, or empty",
+        ),
+        (
+            "SENTRY_DSN",
+            "https://secret@example.org/",
+            "https://KEY@HOST/PROJECT with the number of a project, or empty",
+        ),
     ],
 )
 def test_a_secret_that_cannot_be_used_is_not_shown(name, value, expected):
