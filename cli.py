@@ -146,7 +146,7 @@ def worker(context: click.Context, /, listening: int, tell_ready: int, alive: in
         server = answer_on.make_server(
             context.obj["make_app"](config, database, draining.is_set, metrics), config, shared
         )
-        metrics.queue = server.task_dispatcher.queue
+        metrics.waiting = server.waiting
         answer_on.run(server, config.drain_s, tell_ready, alive, draining)
         metrics.write()
 

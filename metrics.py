@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,10 +71,10 @@ class Metrics:
     """What one worker counts. Safe to share between threads.
 
     With a `folder`, it is kept in the file `number`.json there: each worker has a number of its own, and carries on
-    where the last one with this number stopped. `queue` holds the requests that wait for a thread."""
+    where the last one with this number stopped. `waiting` says how many requests wait for a thread."""
 
     def __init__(self, folder: Path | None = None, number: int = 0) -> None:
-        self.queue: Collection[object] = ()
+        self.waiting: Callable[[], int] = lambda: 0
         self._folder = folder
         self._number = number
         self._lock = threading.Lock()
@@ -111,7 +111,7 @@ class Metrics:
         new = self._folder / f"{self._number}.new"
         with self._writing:
             with self._lock:
-                text = json.dumps([list(self._counted.items()), len(self.queue)])
+                text = json.dumps([list(self._counted.items()), self.waiting()])
             try:
                 self._folder.mkdir(0o700, exist_ok=True)  # whoever tidies up /tmp may have taken it away
                 new.write_text(text)
@@ -145,7 +145,7 @@ class Metrics:
     def _of_all_workers(self) -> tuple[_Counted, int]:
         with self._lock:
             sums = {key: numbers.copy() for key, numbers in self._counted.items()}
-        waiting = len(self.queue)
+        waiting = self.waiting()
         files = self._folder.glob("*.json") if self._folder else ()
         for counted, queued in (_read(path) for path in files if path.stem != str(self._number)):
             waiting += queued

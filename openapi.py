@@ -61,6 +61,12 @@ class _Plain(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        described = super().model_schema(schema)
+        if self.mode == "validation" and not described.get("required"):  # all of it may be left out, but not at once
+            described["minProperties"] = 1
+        return described
+
     def default_schema(self, schema: Any) -> dict[str, Any]:
         described = super().default_schema(schema)
         if described.get("default", ...) is None:

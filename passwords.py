@@ -16,7 +16,8 @@ _HASHER = PasswordHasher(memory_cost=19 * 1024, time_cost=2, parallelism=1)
 
 # However many log in at once, two cores and 38 MiB are the most that it takes. A process that is pinned to one core
 # hashes one at a time: two that take turns push each other's memory out of the core's cache, and take twice as long.
-_TURN = threading.BoundedSemaphore(min(2, len(usable_cores())))
+AT_ONCE = min(2, len(usable_cores()))
+_TURN = threading.BoundedSemaphore(AT_ONCE)
 
 # What a login with an unknown address is verified against, so that it costs the same. Nobody knows its password.
 _NOBODYS_HASH = "$argon2id$v=19$m=19456,t=2,p=1$YEz78rpTqf4XlHKAVs9a7Q$NhNqYIebx4fwppdzEEzQ9zRiB6ljoV1fjAnFGbHF40k"

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import threading
@@ -15,8 +16,10 @@ from typing import Any
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import WSGITask
+from waitress.task import ThreadedTaskDispatcher, WSGITask
 
+import framing
+import passwords
 from config import Config
 
 # Bodies above the application's limit of 1 MiB reach it, so that the answer is JSON; far longer ones do not.
@@ -27,8 +30,15 @@ _MAX_HEADER_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
 
+# Each connection may need a second descriptor, for the file that holds a long body.
+_DESCRIPTORS = 4096
+
 # What a worker opens beside connections: standard streams, pipes, locks, and two files for each thread that reads.
 _OTHER_FILES = 40
+
+# Who asks for more on a connection while so much of what was answered was not read yet gets one more answer on it.
+# Else waitress would keep a thread waiting until the client reads.
+_MOST_UNREAD_BYTES = 1024 * 1024
 
 # While it drains: so long may an idle connection still bring a request, before it is closed.
 _SECONDS_FOR_ONE_MORE = 1
@@ -82,32 +92,65 @@ def _drain(server: "_Server", seconds: float) -> None:
                 channel.will_close = True
     if server.active_channels:
         logging.getLogger("rowboat").warning("%d connections were cut", len(server.active_channels))
-    server.task_dispatcher.shutdown(timeout=1)
+    for dispatcher in server.task_dispatcher, server.slow_dispatcher:
+        dispatcher.shutdown(timeout=1)
 
 
 class _Task(WSGITask):  # type: ignore[misc]
-    """Answers a request. While the worker drains, its connection has no other one after it."""
+    """Answers a request; the last one of its connection while the worker drains, or when the client does not read."""
 
     def __init__(self, channel: Any, request: Any) -> None:
-        if channel.server.draining.is_set():
+        if channel.server.draining.is_set() or channel.total_outbufs_len > _MOST_UNREAD_BYTES:
             request.headers["CONNECTION"] = "close"
         super().__init__(channel, request)
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
+    parser_class = framing.Parser
+
+    def send_continue(self) -> None:
+        """Ask for the body, where one is to come: else waitress takes the next request for more headers of this one."""
+        if not self.request.completed:
+            super().send_continue()
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
-    """waitress's server, which can be told to drain."""
+    """waitress's server, which can be told to drain, and refuses nobody while others have long been silent."""
 
     channel_class = _Channel
     draining = threading.Event()
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.slow_dispatcher = ThreadedTaskDispatcher()
+        self.slow_dispatcher.set_thread_count(passwords.AT_ONCE)
+
+    def add_task(self, channel: Any) -> None:
+        """Let a thread answer the connection's next request.
+
+        Those that may hash a password have threads of their own: a flood of logins keeps nobody else waiting."""
+        request = channel.requests[0]
+        may_hash = not request.error and request.command not in ("GET", "HEAD") and "/user" in request.path
+        (self.slow_dispatcher if may_hash else self.task_dispatcher).add_task(channel)
+
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return len(self.task_dispatcher.queue) + len(self.slow_dispatcher.queue)
+
+    def handle_accept(self) -> None:
+        """Take a connection. When there are too many, the one that has been silent for longest is closed for it."""
+        super().handle_accept()
+        if len(self._map) > _MAX_CONNECTIONS:
+            silent = [each for each in self.active_channels.values() if not (each.requests or each.will_close)]
+            if silent:
+                min(silent, key=lambda channel: channel.last_activity).will_close = True
 
 
 def make_server(application: Any, config: Config, listening: socket.socket) -> _Server:
     """A waitress server on the socket, with our settings."""
     _return_large_blocks()
+    files = _allow_descriptors()
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return _Server(
@@ -120,7 +163,8 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> _
         ident="rowboat",
         send_bytes=_SEND_BYTES,
         asyncore_use_poll=True,
-        connection_limit=_connection_limit(config.threads),
+        # More of them than may be silent; and where few files may be open, accept() would fail over and over.
+        connection_limit=min(2 * _MAX_CONNECTIONS, max(10, files - 2 * config.threads - _OTHER_FILES)),
         channel_timeout=_IDLE_SECONDS,
         cleanup_interval=10,
         max_request_body_size=_MAX_BODY_BYTES,
@@ -130,15 +174,18 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> _
     )
 
 
-def _connection_limit(threads: int) -> int:
-    """Where more files may not be open, accept() would fail over and over: further clients wait instead."""
-    files = os.sysconf("SC_OPEN_MAX")  # -1 where there is no limit
-    return _MAX_CONNECTIONS if files < 0 else max(10, min(_MAX_CONNECTIONS, files - 2 * threads - _OTHER_FILES))
-
-
 def _end_with_parent(alive: int) -> None:
     os.read(alive, 1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _allow_descriptors() -> int:
+    """How many files may be open from now on: what is enough, or what the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 def _return_large_blocks() -> None:

@@ -258,8 +258,7 @@ def test_requests_that_wait_for_a_thread_are_counted_while_they_do(tmp_path):
         with ThreadPoolExecutor(4) as crowd:
             with closing(WriteLock(server.database)) as lock, lock:
                 for token in tokens:  # one has the thread, the others wait for it, and so does who asks for the metrics
-                    change = {"user": {"bio": "Rows"}}
-                    crowd.submit(server.ask, "PUT", "/api/user", change, authorization=f"Token {token}")
+                    crowd.submit(server.ask, "POST", "/api/profiles/ann0/follow", authorization=f"Token {token}")
                     time.sleep(0.2)
                 waiting = crowd.submit(scrape, server)
                 time.sleep(2)

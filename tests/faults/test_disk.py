@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import signal
 import socket
 import sqlite3
@@ -459,21 +458,9 @@ def test_a_session_that_was_begun_while_the_clock_was_ahead_ends_like_any_other(
 # Too many open files
 
 
-@contextmanager
-def few_files(most: int) -> Iterator[None]:
-    """What is started meanwhile may open so many files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_where_few_files_may_be_open_clients_wait_for_each_other_and_the_log_does_not_grow(tmp_path):
-    with ExitStack() as running:
-        with few_files(110):
-            server = running.enter_context(serving(tmp_path, "--workers", "1"))
+    few = ["sh", "-c", 'ulimit -n 110; exec "$@"', "sh"]
+    with serving(tmp_path, "--workers", "1", through=few) as server:
         token = server.token("ann")
         slug = publish(server, token)[1]["article"]["slug"]
         workers = workers_of(server)

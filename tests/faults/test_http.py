@@ -1,0 +1,313 @@
+"""Bytes that are no good request, on raw sockets: refused and the connection closed, or answered as they should be.
+
+What two servers read differently lets a stranger hide a request in another (request smuggling): SMUGGLED opens an
+account, and nothing that is refused may open one."""
+
+import itertools
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+import pytest
+
+from tests.conftest import PASSWORD
+from tests.test_server import Server, serving
+
+HOST = b"Host: localhost\r\n"
+CLOSE = b"Connection: close\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+GET = b"GET /api/tags HTTP/1.1\r\n" + HOST
+TYPE = b"Content-Type: application/json\r\n"
+POST = b"POST /api/users HTTP/1.1\r\n" + HOST + TYPE
+POST_1_0 = POST.replace(b"1.1", b"1.0") + b"Connection: keep-alive\r\n"
+END = b"\r\n"
+
+names = (f"smuggled{number}" for number in itertools.count())
+
+
+def registration(name: str) -> bytes:
+    """A request that opens an account."""
+    body = json.dumps({"user": {"username": name, "email": f"{name}@example.org", "password": PASSWORD}}).encode()
+    return POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+SMUGGLED = registration("smuggled")
+EMPTY = b'{"user": {}}'  # 422, once it is read
+IN_CHUNKS = b"c\r\n" + EMPTY + b"\r\n0\r\n\r\n"
+UNREAD = b"%x\r\n" % len(SMUGGLED) + SMUGGLED + b"\r\n0\r\n\r\n"
+
+
+def target(address: bytes, method: bytes = b"GET") -> bytes:
+    """A request for this address."""
+    return method + b" " + address + b" HTTP/1.1\r\n" + HOST + CLOSE + END
+
+
+def first_line(line: bytes) -> bytes:
+    """A request that begins so."""
+    return line + END + HOST + CLOSE + END
+
+
+def chunks(body: bytes) -> bytes:
+    """A request whose body is sent like this."""
+    return POST + CHUNKED + END + body
+
+
+BAD_LENGTHS = [b"+0", b"-0", b"0x0", b"0 0", b"0,0", b"0;", b"", b"one", b"1e1", b"0.0", b"\xb2", b"9" * 5000, b"1_0"]
+BAD_CODINGS = [b"", b",chunked", b"chunked,", b"chunked, chunked", b"\x0bchunked", b"chunked\x00"]
+UNKNOWN_CODINGS = [b"xchunked", b"identity", b"gzip, chunked", b"chunked, identity", b"chunked;q=1", b'"chunked"']
+BAD_SIZES = [b"0x0", b"+0", b"-0", b" 0", b"0 ", b"0_0", b"", b"g", b"000000000", b"0;a\n", b"0\n", b"0;\x00", b"0\t;a"]
+BAD_VERSIONS = [b"HTTP/9.9", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1", b"HTTP/1.1.1", b"HTTP/01.1", b"http/1.1"]
+BAD_VERSIONS += [b"HTTPS/1.1", b"HTTP/1.1\x00", b"HTTP/1.\xb9", b""]
+BAD_HOSTS = [b"", b"a, b", b"a b", b"a/b", b"ann@a", b"a?b", b"a#b", b"a\\b", b"\xffa"]
+BAD_TARGETS = [
+    b"*",
+    b"localhost:80",
+    b"api/tags",
+    b"",
+    b"ftp://localhost/api/tags",
+    b"x:api/tags",
+    b"http://[/api/tags",
+]
+BAD_TARGETS += [b"/api/tags#x", b"/api/ta\tgs", b"/api/ta\x00gs", b"\x01/api/tags", b"/api/tags\x7f", b"/api/tags x"]
+BAD_HEADERS = [
+    b"X: a\x00b",
+    b"X: a\rb",
+    b"X: a\nb",
+    b"X: \x7f",
+    b"X: \x1b[0m",
+    b"X : a",
+    b"X\t: a",
+    b": a",
+    b"X",
+    b"X\x00: a",
+]
+BAD_HEADERS += [
+    b"X: a\r\n b",
+    b"X: a\r\n\tb",
+    b"X\xff: a",
+    b"X(): a",
+    b"X: a\n" + CHUNKED[:-2],
+    b"X: a\r" + CHUNKED[:-2],
+]
+BAD_METHODS = [b"get", b"Get", b"G\x00T", b"G ET", b"GET\t", b"\xff", b'"GET"']
+
+REFUSED = [
+    *((400, POST + b"Content-Length: " + each + END + END) for each in BAD_LENGTHS),
+    (400, POST + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n" + SMUGGLED),
+    (400, POST + b"Content-Length: 0\r\ncontent-length: 3\r\n\r\n" + SMUGGLED),
+    (400, POST + b"Content-Length : 0\r\n\r\n" + SMUGGLED),
+    (413, POST + b"Content-Length: 99999999999999999999\r\n\r\n" + SMUGGLED),
+    (400, POST + CHUNKED + b"Content-Length: 3\r\n\r\n" + UNREAD),
+    (400, POST + b"Content-Length: 3\r\n" + CHUNKED + END + UNREAD),
+    (400, POST + b"Content-Length: %d\r\n" % len(UNREAD) + CHUNKED + END + UNREAD),
+    (400, POST + CHUNKED * 2 + END + UNREAD),
+    (501, POST + CHUNKED + b"transfer-encoding: identity\r\n\r\n" + UNREAD),
+    (501, POST + CHUNKED[:-2] + b"\r\n , identity\r\n\r\n" + UNREAD),
+    (400, POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + UNREAD),
+    (400, POST + b"Transfer-Encoding : chunked\r\n\r\n" + UNREAD),
+    (400, POST_1_0 + CHUNKED + END + UNREAD),
+    (400, POST_1_0 + CHUNKED + b"Content-Length: 0\r\n\r\n" + SMUGGLED),
+    (400, POST_1_0 + b"Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n" + SMUGGLED),
+    *((400, POST + b"Transfer-Encoding: " + each + END + END + UNREAD) for each in BAD_CODINGS),
+    *((501, POST + b"Transfer-Encoding: " + each + END + END + UNREAD) for each in UNKNOWN_CODINGS),
+    *((400, chunks(each + b"\r\n\r\n" + SMUGGLED)) for each in BAD_SIZES),
+    (400, chunks(b"\r\n0\r\n\r\n" + SMUGGLED)),
+    (400, chunks(b"c\r\n" + EMPTY + b"0\r\n\r\n" + SMUGGLED)),  # no line end behind the chunk
+    (400, chunks(b"c\r\n" + EMPTY + b"\n0\r\n\r\n" + SMUGGLED)),
+    (400, chunks(b"c\n" + EMPTY + b"\r\n0\r\n\r\n" + SMUGGLED)),
+    (400, chunks(b"3\r\n" + EMPTY + b"\r\n0\r\n\r\n" + SMUGGLED)),  # longer than it says
+    (400, chunks(b"0\r\nno trailer\r\n\r\n" + SMUGGLED)),
+    (400, chunks(b"0\r\nX: a\n\n" + SMUGGLED)),
+    (400, chunks(b"0\r\nX: a\r\n b\r\n\r\n" + SMUGGLED)),
+    (400, chunks(b"0;" + b"a" * 9000)),
+    (400, chunks(b"0\r\nX: " + b"a" * 9000)),
+    (413, chunks(b"ffffffff\r\n" + b" " * 2 * 1024 * 1024)),
+    *((400, first_line(b"GET /api/tags " + each)) for each in BAD_VERSIONS),
+    (400, b"GET /api/tags\r\n\r\n" + SMUGGLED),
+    (400, b"GET  /api/tags HTTP/1.1\r\n" + HOST + END),
+    (400, b"GET\t/api/tags\tHTTP/1.1\r\n" + HOST + END),
+    (400, b"GET /api/tags HTTP/1.1\r" + HOST + END),
+    (400, b"GET /api/tags HTTP/1.1\n" + HOST + END),
+    (400, b"GET /api/tags HTTP/1.1\r\n " + HOST + END),
+    (400, b"GET /api/tags HTTP/1.1\r\n\r\n"),
+    *((400, b"GET /api/tags HTTP/1.1\r\nHost: " + each + END + CLOSE + END) for each in BAD_HOSTS),
+    (400, GET + HOST + END),
+    (400, GET + b"host: elsewhere\r\n\r\n"),
+    (400, b"GET http://elsewhere/api/tags HTTP/1.1\r\n\r\n"),
+    (400, b"GET /api/tags HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
+    *((400, target(each)) for each in BAD_TARGETS),
+    (400, target(b"*", b"OPTIONS")),
+    (400, target(b"example.org:443", b"CONNECT")),
+    *((400, target(b"/api/tags", each)) for each in BAD_METHODS),
+    *((400, GET + each + END + CLOSE + END) for each in BAD_HEADERS),
+    (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    (400, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + GET + END),
+    (400, b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + GET + END),  # the same, in its binary form
+    (400, b"EHLO example.org\r\n\r\n"),
+    (400, b"\x00" * 64 + b"\r\n\r\n"),
+    (431, GET + b"X: ".ljust(33_000, b"x")),
+    (431, b"GET /".ljust(33_000, b"x")),
+    (431, GET + b"X: a\r\n" * 6000),
+    (400, GET + b"Expect: 100-continue\r\n" + CHUNKED * 2 + END),
+    (413, POST + b"Expect: 100-continue\r\nContent-Length: 3000000\r\n\r\n"),
+]
+
+TAKEN = [
+    (200, target(b"http://elsewhere/api/tags")),
+    (200, target(b"https://elsewhere:8080/api/tags?x=1")),
+    (200, target(b"http://[::1]:8080/api/tags")),
+    (200, target(b"//api/tags")),
+    (404, target(b"/api/../api/tags")),
+    (405, target(b"/api/tags", b"TRACE")),
+    (405, target(b"/api/tags", b"BREW")),
+    (405, target(b"/api/tags", b"CONNECT")),
+    (200, b"\r\n\r\n" + GET + CLOSE + END),
+    (200, b"GET /api/tags HTTP/1.0\r\n\r\n"),
+    (200, first_line(b"GET /api/tags HTTP/1.1 ")),
+    (200, GET + CLOSE + b"X:\r\nX: \t a \t\r\nX: \xe9\r\n\r\n"),
+    (200, GET + CLOSE + b"Transfer_Encoding: chunked\r\nContent_Length: 9\r\nHo_st: a\r\n\r\n"),
+    (200, GET + CLOSE + b"Content-Length: 000\r\n\r\n"),
+    (200, GET + CLOSE + b"Upgrade: h2c\r\nExpect: magic\r\n\r\n"),
+    (422, POST + CLOSE + b"Content-Length: 012\r\n\r\n" + EMPTY),
+    (422, POST + CLOSE + CHUNKED + END + IN_CHUNKS),
+    (422, POST + CLOSE + b"transfer-encoding:\t CHUNKED \t\r\n\r\n" + IN_CHUNKS),
+    (422, POST + CLOSE + CHUNKED + END + b'0000000C;a="b";c\r\n' + EMPTY + b"\r\n0;d\r\nX: a\r\nY:\r\n\r\n"),
+    (422, POST + CLOSE + CHUNKED + END + b"".join(b"1\r\n%c\r\n" % each for each in EMPTY) + b"0\r\n\r\n"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("server"), "--workers", "1") as running:
+        yield running
+        assert "Traceback" not in running.log.read_text()
+
+
+def said(server: Server, *parts: bytes, then_silent: bool = False) -> bytes:
+    """Everything that comes back for these parts, each sent by itself, until the server closes."""
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answer = b""
+        with suppress(ConnectionError):  # it closes as soon as it has seen enough
+            for part in parts:
+                connection.sendall(part)
+            if then_silent:
+                connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
+            while more := connection.recv(65536):
+                answer += more
+        return answer
+
+
+def statuses(answers: bytes) -> list[int]:
+    """The status of each answer."""
+    found = []
+    while answers:
+        head, _, rest = answers.partition(b"\r\n\r\n")
+        found.append(int(head.split()[1]))
+        lengths = [int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")]
+        answers = rest[sum(lengths) :]
+    return found
+
+
+def accounts(server: Server) -> set[str]:
+    """Whose accounts there are."""
+    return {name for (name,) in server.rows("SELECT username FROM users")}
+
+
+def shown(case: object) -> str:
+    """A case, as a test is called."""
+    return repr(case[:300])[2:-1].replace("\\r\\n", "|")[:150] if isinstance(case, bytes) else str(case)
+
+
+@pytest.mark.parametrize(("status", "sent"), REFUSED, ids=shown)
+def test_what_another_server_could_read_differently_is_refused_and_its_connection_closed(server, status, sent):
+    before = accounts(server)
+    size = len(sent) if len(sent) > 1000 else 1
+    for parts in [sent], [sent[:size], *(sent[at : at + size] for at in range(size, len(sent), size))]:
+        answer = said(server, *parts, then_silent=status == 413)
+
+        assert statuses(answer) == [status]
+        assert b"Content-Type: text/plain" in answer
+        assert b"Traceback" not in answer
+    assert accounts(server) == before
+
+
+@pytest.mark.parametrize(("status", "sent"), TAKEN, ids=shown)
+def test_what_is_odd_but_clear_is_answered(server, status, sent):
+    before = accounts(server)
+    for parts in [sent], [sent[at : at + 1] for at in range(len(sent))]:
+        answer = said(server, *parts)
+
+        assert statuses(answer) == [status]
+        assert b"Content-Type: application/json" in answer
+    assert accounts(server) == before
+
+
+@pytest.mark.parametrize(
+    "line", [b"X:" + b" " * 32_000 + b"a", b"X:" + b" " * 32_000 + b"\x00", b"X:" + b"a \t" * 10_000]
+)
+def test_no_line_takes_long_to_read(server, line):
+    # With waitress's own patterns the first takes 5 s, and everybody waits: it is that thread which reads for all.
+    said(server, *[GET + b"X:" + line + END + CLOSE + END] * 20, then_silent=True)
+    said(server, *[b"GET a://" + b"1" * 32_000 + b" \r\n\r\n"] * 20, then_silent=True)
+
+    assert server.ask("GET", "/api/tags")[0] == 200
+
+
+def test_bytes_that_never_make_a_request_are_dropped_when_the_client_goes(server):
+    hello = bytes.fromhex("16030100c8010000c40303") + b"\x00" * 32  # TLS
+    for garbage in (
+        hello,
+        b"GET /api/tags",
+        b"GET /api/tags HTTP/1.1\nHost: localhost\n\n",
+        b"\r\n" * 9,
+        chunks(b"c\r\n{"),
+    ):
+        assert said(server, garbage, then_silent=True) == b""
+
+
+def test_requests_in_a_row_are_answered_in_a_row_up_to_the_one_that_closes(server):
+    first, second, third = next(names), next(names), next(names)
+    rows = [registration(first), GET + END, target(b"/api/nothing").replace(CLOSE, b""), chunks(IN_CHUNKS)]
+    last = registration(second).replace(HOST, HOST + CLOSE)
+
+    answers = said(server, b"".join([*rows, last, registration(third)]))
+
+    assert statuses(answers) == [201, 200, 404, 422, 201]
+    assert accounts(server) & {first, second, third} == {first, second}
+
+
+def test_what_follows_a_request_that_is_refused_is_not_looked_at(server):
+    first, second = next(names), next(names)
+
+    answers = said(server, registration(first) + POST + CHUNKED * 2 + END + registration(second))
+
+    assert statuses(answers) == [201, 400]
+    assert accounts(server) & {first, second} == {first}
+
+
+def test_a_client_that_ends_its_sending_gets_its_answers(server):
+    name = next(names)
+
+    assert statuses(said(server, registration(name), GET + END, then_silent=True)) == [201, 200]
+    assert name in accounts(server)
+
+
+def test_a_body_is_asked_for_where_one_is_to_come_and_only_there(server):
+    waits = b"Expect: 100-continue\r\n"
+    go_on = b"HTTP/1.1 100 Continue\r\n\r\n"
+    head, _, body = registration(next(names)).partition(b"\r\n\r\n")
+
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=30)) as connection:
+        connection.sendall(head + END + CLOSE + waits + END)
+        assert connection.recv(len(go_on)) == go_on
+        connection.sendall(body)
+        assert statuses(connection.recv(65536)) == [201]
+
+    # These have none: what follows is another request, and not more headers of theirs.
+    asked = b"GET /api/user HTTP/1.1\r\n" + HOST + waits + END
+    answers = said(server, asked, b"GET /api/user HTTP/1.1\r\n" + HOST + CLOSE + b"Authorization: Token x\r\n\r\n")
+    assert statuses(answers) == [401, 401]
+    assert [b"is missing" in each for each in answers.split(b"HTTP/1.1 ")[1:]] == [True, False]

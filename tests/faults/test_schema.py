@@ -1,0 +1,84 @@
+"""schemathesis: whatever the OpenAPI document allows, and much that it does not, is answered as the document says.
+
+It makes requests from the document in four phases: examples, coverage (each limit, from both sides), fuzzing and
+stateful (what one request made, in the next)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, events, from_schema
+from schemathesis.schemas import BaseSchema
+
+from tests.faults.length import TIMES
+from tests.test_server import serving
+
+DOCUMENT = "/api/v1/openapi.json"
+
+# 400 and 422 too: the document cannot say that a text is printable and without NUL, nor what must be known: cursors,
+# mailed tokens, the present password.
+MAY_BE_INVALID = {"expected-statuses": [200, 201, 202, 204, 400, 401, 403, 404, 409, 422, 429]}
+
+# 413 too: a text over its limit may make a body over the limit.
+REFUSED = {"expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 422, 429]}
+
+
+def settings(token: str, examples: int, **checks: Any) -> SchemathesisConfig:
+    """How it shall test, as somebody with this token; the same requests in each run."""
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": 20260131,
+            "auth": {"openapi": {"Token": {"api_key": f"Token {token}"}}},
+            "checks": {"positive_data_acceptance": MAY_BE_INVALID, "negative_data_rejection": REFUSED} | checks,
+            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
+            "operations": [
+                # To the methods of articles, "feed" is a slug like any other, which nobody has.
+                {"include-operation-id": "articles_feed", "checks": {"allow_header_conformance": {"enabled": False}}},
+                # It would log out, and all that follows would be 401.
+                {"include-operation-id": "sessions_delete_current", "enabled": False},
+            ],
+        }
+    )
+
+
+def complaints(schema: BaseSchema) -> Iterable[str]:
+    """What it finds wrong, with the request that shows it."""
+    requests = 0
+    for event in from_schema(schema).execute():
+        if isinstance(event, events.NonFatalError | events.FatalError):
+            yield repr(event)
+        if isinstance(event, events.ScenarioFinished):
+            requests += len(event.recorder.interactions)
+            for checks in event.recorder.checks.values():
+                for check in checks:
+                    if check.status != Status.SUCCESS and check.failure_info:
+                        yield f"{check.failure_info.failure}\n{check.failure_info.code_sample}"
+    assert requests > 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["member", "admin"])
+def test_the_application_keeps_to_its_document(api, asks, promote, role):
+    me = promote(api.someone("ann"), role)
+    client = asks(posts_per_hour=1_000_000).client
+    # ignored_auth passes a parameter to its client that the one for WSGI does not know (4.32.5).
+    config = settings(me.token, 15 * TIMES, ignored_auth={"enabled": False})
+
+    found = list(complaints(schemathesis.openapi.from_wsgi(DOCUMENT, client.app, config=config)))
+
+    assert not found, "\n\n".join(found[:5])
+    assert me.me()["token"] == me.token  # nothing of it logged out
+
+
+@pytest.mark.slow
+def test_the_server_keeps_to_its_document(tmp_path):
+    with serving(tmp_path, ROWBOAT_POSTS_PER_HOUR="1000000") as running:
+        address = f"http://127.0.0.1:{running.port}"
+        config = settings(running.token("ann"), 3 * TIMES)
+
+        found = list(complaints(schemathesis.openapi.from_url(address + DOCUMENT, config=config)))
+
+        assert not found, "\n\n".join(found[:5])
+        assert "Traceback" not in running.log.read_text()
