@@ -140,6 +140,7 @@ def test_connections_that_are_reset(server):
                 connection.close()
 
 
+@pytest.mark.slow
 def test_a_flood_of_logins(server):
     def log_in(number: int) -> int:
         user = {"email": f"nobody{number}@example.org", "password": PASSWORD}
