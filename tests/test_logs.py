@@ -229,7 +229,7 @@ def test_whatever_a_client_sends_a_line_stays_a_line(tmp_path, log_format):
 
     lines = [line for line in written.decode().splitlines() if "ROWBOAT_TRUSTED_PROXY" not in line]
     assert statuses == [400] * 13 + [405] * 2
-    assert len(lines) == 5
+    assert len(lines) == 3
     assert is_free_of_controls(written)
     assert all(len(line) < 1000 for line in lines)
     for text in ("2J", "forged", "%0a", "tag="):
@@ -237,7 +237,7 @@ def test_whatever_a_client_sends_a_line_stays_a_line(tmp_path, log_format):
     if log_format == "json":
         assert [line["method"] for line in requests_of(log)] == [
             *("BREW", ("ROW" * 5000)[:32]),
-            *["GET"] * 3,
+            "GET",
         ]
 
 
