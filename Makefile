@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install run demo test test-all check bench outdated clean
+.PHONY: install run demo test test-all soak check bench outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -19,6 +19,9 @@ test: .venv/tests         ## all tests that need only Python
 
 test-all: .venv/tests     ## all tests, in an order that is the same each time
 	$(BIN)/python -m pytest --randomly-seed=20260131
+
+soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
+	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults
 
 check: .venv/tests        ## the linters
 	$(BIN)/ruff check .

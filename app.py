@@ -4,6 +4,7 @@ import functools
 import hmac
 import importlib
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,9 @@ def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:
 
     def ready() -> HTTPResponse:
         is_ready, body = look()
+        if not is_ready:
+            extra = {"request_id": request.environ["rowboat.request_id"]}
+            logging.getLogger("rowboat").warning("not ready: %s", body, extra=extra)
         return HTTPResponse(body, 200 if is_ready else 503, **_ASKED_ANEW)
 
     app.route("/healthz", "GET", lambda: HTTPResponse('{"alive": true}', **_ASKED_ANEW), secret=True, skip=["database"])

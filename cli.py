@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import socket
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +21,7 @@ import worker as answer_on
 from config import PREFIX, Config, ConfigError
 from db import Database, Refused, StartupError, Unavailable, schema
 from db.connection import connect, leave_checkpoints_to_others
+from db.lock import InUse
 from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.script import read_script
 from db.statements import SQLFile, find
@@ -39,7 +42,7 @@ def main(make_app: Callable[..., Any], routes: Callable[[], Iterable[Any]]) -> N
 
     try:
         commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
-    except (ConfigError, StartupError, Unavailable, Refused, Problem) as error:
+    except (ConfigError, StartupError, Unavailable, Refused, Problem, OSError, sqlite3.Error) as error:
         click.echo(f"rowboat: {error}", err=True)
         sys.exit(2)
 
@@ -128,6 +131,7 @@ def serve(**flags: Any) -> None:
 @click.pass_context
 def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, which tells us what to do
     config = settings()
     logs.set_up(config)
     if config.sentry_dsn:
@@ -182,7 +186,9 @@ def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
         raise click.UsageError("--steps and --to exclude each other")
     config = settings(**flags)
     target = max(0, len(_ledger(config)) - (steps or 1)) if to is None else to
-    with terminal.report() as report:
+    # A server would go on with SQL that fits the schema no longer.
+    alone = closing(InUse(config.database, alone=True)) if config.database.exists() else nullcontext()
+    with terminal.report() as report, alone:
         if not rollback(config.database, SCHEMA, report, to=target, backup=config.migration_backup):
             report.line("nothing to undo")
 

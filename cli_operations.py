@@ -53,7 +53,7 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
         except KeyboardInterrupt:
             raise StartupError(f"{target}: the copy failed: interrupted") from None
         report.line(str(target))
-        for old in prune(database, folder, keep) if keep else []:
+        for old in prune(database, folder, keep, target) if keep else []:
             report.line(f"deleted {old}")
 
 
@@ -90,11 +90,12 @@ def check(repair: bool, **flags: Any) -> None:
     wal = database.with_name(database.name + "-wal")
     if not config.checkpoint and wal.exists() and wal.stat().st_size > WAL_BYTES:
         click.echo(f"{wal} has {wal.stat().st_size >> 20} MiB: ROWBOAT_CHECKPOINT is off, so that Litestream must run.")
-    if repair:
+    found = list(problems(database, SCHEMA))
+    if repair and not any(line.startswith("integrity: ") for line in found):
         with open_database(**flags) as opened:
             opened.write("counters/rebuild")
         rebuild_search(database)
-    found = list(problems(database, SCHEMA))
+        found = list(problems(database, SCHEMA))
     if not found:  # else the files may not fit the schema
         with open_database(**flags) as opened:
             found += [

@@ -122,6 +122,14 @@ def _dsn(value: str) -> str:
     return value
 
 
+def with_file(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with what stands in the file that it names, and without its name. Raises ConfigError."""
+    file = environment.get(_FILE)
+    names = {variable(each) for each in dataclasses.fields(Config)}
+    found = {name: value for _, name, value in _lines(file, names)} if file else {}
+    return found | {name: value for name, value in environment.items() if name != _FILE}
+
+
 def _lines(file: str, names: Container[str]) -> Iterator[tuple[str, str, str]]:
     """Each setting of a file: where it stands, its name and its value. Raises ConfigError, which shows no value."""
     try:
@@ -269,7 +277,7 @@ class Config:
     metrics_token: str = _setting(
         "",
         _token,
-        "What Prometheus has to send as `Authorization: Bearer …` to /metrics; empty: it is there in study mode alone.",
+        "Prometheus sends it to /metrics as `Authorization: Bearer …`, 16 characters or more; empty: study mode alone.",
         secret=True,
     )
     sentry_dsn: str = _setting(

@@ -9,6 +9,9 @@ from pathlib import Path
 
 _DAY = 24 * 60 * 60
 
+# How the names of what is half done end: the copy, what SQLite keeps beside it, and the packed copy.
+_HALF_DONE = (".partial", ".partial-journal", ".partial-wal", ".partial-shm", ".packed")
+
 
 def folder_of_copies(database: Path) -> Path:
     """Where copies of a database stand that were given no other place: backups/ beside it."""
@@ -28,10 +31,12 @@ def newest_copy(database: Path) -> float | None:
     return max((moment for moment in written if moment <= time.time()), default=None)
 
 
-def prune(database: Path, folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` copies, and what was left half done a day ago; returns which."""
-    old = _named(database, folder, ".db", ".db.gz")[:-keep]
-    old += [path for path in _named(database, folder, ".partial", ".packed") if _written(path) < time.time() - _DAY]
+def prune(database: Path, folder: Path, keep: int, made: Path) -> list[Path]:
+    """Delete all but the newest `keep` copies and the one just made, and what was left half done a day ago.
+
+    Returns which."""
+    old = [copy for copy in _named(database, folder, ".db", ".db.gz")[:-keep] if copy != made]
+    old += [path for path in _named(database, folder, *_HALF_DONE) if _written(path) < time.time() - _DAY]
     for path in old:
         path.unlink(missing_ok=True)
     return old

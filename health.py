@@ -1,12 +1,16 @@
 """Whether a worker should be sent requests: what /readyz answers."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 
 from config import Config
 from db import Database, Unavailable
+
+# Whoever asks gives up after some seconds, and is to learn why before.
+_PATIENCE_S = 1
 
 
 def readiness(config: Config, database: Database, is_draining: Callable[[], bool]) -> Callable[[], tuple[bool, str]]:
@@ -18,7 +22,17 @@ def readiness(config: Config, database: Database, is_draining: Callable[[], bool
         return None if found == newest else "the schema was changed by other code; restart"
 
     def writable() -> str | None:
-        database.write("checks/write")
+        turn = database.submit("checks/write")
+        try:
+            turn.result(_PATIENCE_S)
+        except TimeoutError:
+            turn.cancel()
+            return f"no turn to write within {_PATIENCE_S} second"
+        # That changed nothing, and so wrote nothing. Nobody reads what stands in this file.
+        with database.path.with_name(database.path.name + ".lock").open("r+b") as file:
+            file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         return None
 
     def disk() -> str | None:

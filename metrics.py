@@ -5,6 +5,7 @@ its locks and its shared file take 5 µs of each request; counting here takes le
 
 import json
 import logging
+import shutil
 import threading
 import time
 from bisect import bisect_left
@@ -57,9 +58,10 @@ QUEUE = Metric("rowboat_queue_depth", "gauge", (), "Requests that wait for a thr
 DATABASE = Metric("rowboat_database_bytes", "gauge", (), "The size of the database file.")
 WAL = Metric("rowboat_wal_bytes", "gauge", (), "The size of the write-ahead log beside it.")
 BACKUP = Metric("rowboat_backup_age_seconds", "gauge", (), "The age of the newest copy in backups/; +Inf without one.")
+FREE = Metric("rowboat_disk_free_bytes", "gauge", (), "What is free on the disk of the database.")
 SESSIONS = Metric("rowboat_sessions", "gauge", (), "Sessions that are open.")
 
-METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, BACKUP, SESSIONS]
+METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, FREE, BACKUP, SESSIONS]
 
 # A metric's name and the values of its labels; how many fell into each bucket and above, and their sum.
 _Counted = dict[tuple[str, ...], list[float]]
@@ -77,6 +79,7 @@ class Metrics:
         self._number = number
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._kept = True
         self._counted: _Counted = {}
         self._news = threading.Event()
         if folder:
@@ -105,15 +108,19 @@ class Metrics:
         """Let the other workers know what is counted; nothing without a folder."""
         if not self._folder:
             return
-        with self._lock:
-            text = json.dumps([list(self._counted.items()), self.waiting()])
         new = self._folder / f"{self._number}.new"
         with self._writing:
+            with self._lock:
+                text = json.dumps([list(self._counted.items()), self.waiting()])
             try:
+                self._folder.mkdir(0o700, exist_ok=True)  # whoever tidies up /tmp may have taken it away
                 new.write_text(text)
                 new.replace(self._folder / f"{self._number}.json")
+                self._kept = True
             except OSError as error:  # a full disk is no reason to answer nobody
-                logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
+                if self._kept:
+                    logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
+                self._kept = False
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""
@@ -151,7 +158,9 @@ def _read(path: Path) -> tuple[_Counted, int]:
     if not path.exists():
         return {}, 0
     counted, waiting = json.loads(path.read_text())
-    return {tuple(key): numbers for key, numbers in counted}, waiting
+    lengths = {metric.name: len(metric.bounds) + 2 for metric in METRICS}
+    # Other code may have counted otherwise, before a reload.
+    return {tuple(key): numbers for key, numbers in counted if len(numbers) == lengths.get(key[0])}, waiting
 
 
 def _gauges(database: Database) -> dict[str, float]:
@@ -161,6 +170,7 @@ def _gauges(database: Database) -> dict[str, float]:
     return {
         DATABASE.name: _size(database.path),
         WAL.name: _size(wal),
+        FREE.name: shutil.disk_usage(database.path.parent).free,
         BACKUP.name: float("inf") if newest is None else time.time() - newest,
         SESSIONS.name: sessions["sessions"],
     }

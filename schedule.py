@@ -27,7 +27,7 @@ class Backups:
         self.process: subprocess.Popen[bytes] | None = None
         self._next_look = 0.0
 
-    def start_when_due(self, config: Config) -> float:
+    def start_when_due(self, config: Config, environment: dict[str, str]) -> float:
         """Start a backup if it is time for one. Returns when to ask again, by time.monotonic()."""
         if not config.backup_every or self.process:
             return math.inf
@@ -35,7 +35,7 @@ class Backups:
             newest = newest_copy(config.database)
             age = math.inf if newest is None else time.time() - newest
             if age >= config.backup_every:
-                return self._start(config)
+                return self._start(config, environment)
             self._next_look = time.monotonic() + config.backup_every - age
         return self._next_look
 
@@ -53,11 +53,11 @@ class Backups:
             logging.getLogger("rowboat").error("the backup failed: %s; %s", problem, again)
         self._next_look = time.monotonic() + seconds
 
-    def _start(self, config: Config) -> float:
+    def _start(self, config: Config, environment: dict[str, str]) -> float:
         command = [sys.executable, str(_APP), "backup", "--gzip", "--keep", str(config.backup_keep)]
         try:
             # In a session of its own: Ctrl-C and a terminal that closes reach the parent alone, which tells it to stop.
-            self.process = subprocess.Popen(command, start_new_session=True)
+            self.process = subprocess.Popen(command, start_new_session=True, env=environment)
         except OSError as error:  # no memory is left for it, for example
             self.ended(str(error), config)
             return self._next_look

@@ -1,7 +1,9 @@
 """The parent process: it holds the sockets, starts the workers and keeps them running. Knows no application code.
 
-It needs the standard library alone, so that it stays small and need never be restarted for new code."""
+It needs the standard library alone, so that it stays small and is seldom changed: a reload brings new workers, and
+leaves the parent as it is."""
 
+import dataclasses
 import ipaddress
 import itertools
 import logging
@@ -19,7 +21,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import logs
-from config import Config, ConfigError, usable_cores
+from config import Config, ConfigError, usable_cores, with_file
 from schedule import Backups
 
 _LOG = logging.getLogger("rowboat")
@@ -35,7 +37,7 @@ _BLIND = (
 _SECONDS_BETWEEN_STARTS = 1
 
 # Beyond the time for draining: so long may a worker take to end before it is killed.
-_SECONDS_TO_DIE = 5
+_SECONDS_TO_DIE = 10
 
 
 def bind(host: str, port: int, count: int = 1) -> list[socket.socket]:
@@ -95,10 +97,12 @@ class Parent:
     def __init__(self, sockets: list[socket.socket], config: Config, counts: str, notice: str = "") -> None:
         self._sockets = sockets
         self._config = config
+        self._environment = _for_workers(config)
         self._counts = counts
         self._notice = notice
         self._cores = usable_cores() if config.pin and hasattr(os, "sched_setaffinity") else []
         self._workers: dict[int, Worker] = {}  # by process id
+        self._empty: list[int] = []  # places where no worker could be started
         self._backups = Backups()
         # Those that were told to end: until when they may take, and what is held on to.
         self._leaving: dict[int, tuple[float, object]] = {}
@@ -119,13 +123,14 @@ class Parent:
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGCHLD, lambda signum, frame: None)
         # The first one migrates the database; should it not be able to start, neither would the others.
-        _, ready = self._start(0)
+        ready = self._start(0)[1]
         if not self._answers(ready) and not self._stopping:
             return os.waitstatus_to_exitcode(os.wait()[1])
         if not self._stopping:
             for place in range(1, len(self._sockets)):
-                self._start_and_go_on(place)
-            print(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})", flush=True)
+                if not self._start_and_go_on(place):
+                    self._empty.append(place)
+            _say(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})")
             if self._notice:
                 _LOG.info(self._notice)
             _tell_system("READY=1")
@@ -134,7 +139,10 @@ class Parent:
             if self._reloading:
                 self._begin_anew()
             else:
-                self._wait(until=self._backups.start_when_due(self._config))
+                due = self._backups.start_when_due(self._config, self._environment)
+                self._wait(until=min(due, time.monotonic() + _SECONDS_BETWEEN_STARTS) if self._empty else due)
+                while self._empty and not self._stopping and self._start_and_go_on(self._empty[-1]):
+                    self._empty.pop()
         self._end_all()
         return 0
 
@@ -179,22 +187,40 @@ class Parent:
             _LOG.warning("worker %d ended with %d; another takes its place", pid, status)
             # At once, for the clients on its socket wait; but not over and over.
             time.sleep(max(0, worker.started + _SECONDS_BETWEEN_STARTS - time.monotonic()))
-            self._start_and_go_on(worker.place)
+            if not self._start_and_go_on(worker.place):
+                self._empty.append(worker.place)
 
     def _begin_anew(self) -> None:
         """Go on with the code and the settings of now; where they cannot be used, with those of before."""
         self._reloading = False
         _tell_system(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        before = self._environment
         try:
-            self._config = Config.from_environment(os.environ)
-            logs.set_up(self._config)
-            self._backups.look_anew()
-            self._replace_all()
-        except ConfigError as error:
+            self._environment = _for_workers(self._config)
+            self._read_anew()
+            replaced = self._replace_all()
+        except (ConfigError, OSError) as error:
+            replaced = False
             _LOG.error("%s; the old workers stay", error)
+        if not replaced:
+            self._environment = before
         _tell_system("READY=1")
 
-    def _replace_all(self) -> None:
+    def _read_anew(self) -> None:
+        """Take over the settings of the parent itself that it can still change."""
+        try:
+            config = Config.from_environment(os.environ)
+        except ConfigError as error:  # a new worker, whose code may know more, decides whether it stays
+            _LOG.warning("%s", error)
+            return
+        for name in ("database", "host", "port", "workers", "pin"):
+            if getattr(config, name) != getattr(self._config, name):
+                _LOG.warning("ROWBOAT_%s has changed, which needs a restart", name.upper())
+        self._config = dataclasses.replace(config, database=self._config.database)
+        logs.set_up(config)
+        self._backups.look_anew()
+
+    def _replace_all(self) -> bool:
         """One place after the other: a new worker answers on its socket before the old one is told to leave."""
         for pid, worker in list(self._workers.items()):
             new, ready = self._start(worker.place)
@@ -202,10 +228,10 @@ class Parent:
                 self._let_go(new, self._workers.pop(new))
                 if not self._stopping:
                     _LOG.error("a new worker did not start; the old ones stay")
-                break
+                return False
             self._let_go(pid, self._workers.pop(pid))
-        else:
-            print(f"Rowboat reloaded (workers: {len(self._sockets)})", flush=True)
+        _say(f"Rowboat reloaded (workers: {len(self._sockets)})")
+        return True
 
     def _end_all(self) -> None:
         """Take no more connections, and return when every worker has answered what it had."""
@@ -226,23 +252,35 @@ class Parent:
         self._leaving[pid] = time.monotonic() + self._config.drain_s + _SECONDS_TO_DIE, held
         _send(pid, signal.SIGTERM)
 
-    def _start_and_go_on(self, place: int) -> None:
-        _, ready = self._start(place)
-        os.close(ready)
+    def _start_and_go_on(self, place: int) -> bool:
+        try:
+            os.close(self._start(place)[1])
+        except OSError as error:
+            _LOG.error("a worker cannot be started: %s; it is tried again", error)
+            return False
+        return True
 
     def _start(self, place: int) -> tuple[int, int]:
-        """Start a worker: its process id, and a pipe that hears a byte when it listens, and closes when it ends."""
+        """Start a worker: its process id, and a pipe that hears a byte when it listens, and closes when it ends.
+
+        Raises OSError where the system has no room for it, or no Python any more."""
         ready, tell_ready = os.pipe()
         living = [*self._workers.values(), *(held for _, held in self._leaving.values())]
         taken = {each.number for each in living if isinstance(each, Worker)}
         number = next(each for each in itertools.count() if each not in taken)
         descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
         command = [sys.executable, str(_APP), "worker", *map(str, descriptors), self._counts, str(number)]
-        process = subprocess.Popen(command, pass_fds=descriptors)
-        os.close(tell_ready)
-        if self._cores:
-            # One core each: handing the interpreter's lock between cores costs more than half of the speed.
-            os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
+        try:
+            process = subprocess.Popen(command, pass_fds=descriptors, env=self._environment)
+        except OSError:
+            os.close(ready)
+            raise
+        finally:
+            os.close(tell_ready)
+        with suppress(OSError):  # a container may have been given other cores meanwhile
+            if self._cores:
+                # One core each: handing the interpreter's lock between cores costs more than half of the speed.
+                os.sched_setaffinity(process.pid, {self._cores[place % len(self._cores)]})
         self._workers[process.pid] = Worker(place, number, time.monotonic(), process)
         return process.pid, ready
 
@@ -251,6 +289,17 @@ class Parent:
 
     def _reload(self, signum: int = 0, frame: FrameType | None = None) -> None:
         self._reloading = True
+
+
+def _for_workers(config: Config) -> dict[str, str]:
+    """What workers and backups are told: the settings of now until the next reload, whatever the file says meanwhile,
+    and always the one database. Raises ConfigError."""
+    return with_file(os.environ) | {"ROWBOAT_DATABASE": str(config.database)}
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # whoever listened is gone
+        print(text, flush=True)
 
 
 def _send(pid: int, signum: int) -> None:
@@ -271,7 +320,7 @@ def main() -> int:
     config = Config.from_environment(os.environ)
     logs.set_up(config)
     # (tempfile would take a megabyte.)
-    counts = Path(os.environ.get("TMPDIR", "/tmp"), f"rowboat-{os.urandom(8).hex()}")
+    counts = Path(os.environ.get("TMPDIR") or "/tmp", f"rowboat-{os.urandom(8).hex()}")
     try:
         sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:

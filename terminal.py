@@ -25,7 +25,7 @@ def ask_password() -> str:
 
 def _say(text: str) -> None:
     """Print a line; nobody has to listen to the end."""
-    with suppress(BrokenPipeError):
+    with suppress(OSError):
         click.echo(text)
 
 

@@ -30,8 +30,11 @@ _MAX_HEADER_BYTES = 32 * 1024
 _MAX_CONNECTIONS = 1000
 _IDLE_SECONDS = 30
 
-# Each connection may need a second descriptor, for the file that holds a long body; the database needs a few.
+# Each connection may need a second descriptor, for the file that holds a long body.
 _DESCRIPTORS = 4096
+
+# What a worker opens beside connections: standard streams, pipes, locks, and two files for each thread that reads.
+_OTHER_FILES = 40
 
 # Who asks for more on a connection while so much of what was answered was not read yet gets one more answer on it.
 # Else waitress would keep a thread waiting until the client reads.
@@ -147,7 +150,7 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
 def make_server(application: Any, config: Config, listening: socket.socket) -> _Server:
     """A waitress server on the socket, with our settings."""
     _return_large_blocks()
-    _allow_descriptors()
+    files = _allow_descriptors()
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return _Server(
@@ -160,7 +163,8 @@ def make_server(application: Any, config: Config, listening: socket.socket) -> _
         ident="rowboat",
         send_bytes=_SEND_BYTES,
         asyncore_use_poll=True,
-        connection_limit=2 * _MAX_CONNECTIONS,  # where none of them is silent
+        # More of them than may be silent; and where few files may be open, accept() would fail over and over.
+        connection_limit=min(2 * _MAX_CONNECTIONS, max(10, files - 2 * config.threads - _OTHER_FILES)),
         channel_timeout=_IDLE_SECONDS,
         cleanup_interval=10,
         max_request_body_size=_MAX_BODY_BYTES,
@@ -175,11 +179,13 @@ def _end_with_parent(alive: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _allow_descriptors() -> None:
+def _allow_descriptors() -> int:
+    """How many files may be open from now on: what is enough, or what the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return most
 
 
 def _return_large_blocks() -> None:

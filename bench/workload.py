@@ -50,7 +50,8 @@ class Request:
 
     def by(self, user: int) -> "Request":
         """The same request with a user's token."""
-        session = {"token_hash": sha256(token_of(user).encode()).hexdigest(), "expired": _NOW, "touch_before": _NOW}
+        token_hash = sha256(token_of(user).encode()).hexdigest()
+        session = {"token_hash": token_hash, "expired": _NOW, "touch_before": _NOW, "now": _NOW}
         return replace(
             self,
             files=("sessions/find", *self.files),

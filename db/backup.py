@@ -1,12 +1,13 @@
 """Copies of a database: consistent while others write, verified, and in place only when complete."""
 
+import fcntl
 import glob
 import gzip
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from copies import folder_of_copies
@@ -30,37 +31,54 @@ def back_up(
     The copy is one file, checked for integrity and foreign keys and flushed to the disk before it gets its
     name; `compress` packs it with gzip. `running` hears how far it is. Raises StartupError, before anything is
     written where the disk has not enough space."""
-    _require_space(database, target.parent)
     partial = target.with_name(target.name + ".partial")
     packed = target.with_name(target.name + ".packed")
     try:
-        partial.unlink(missing_ok=True)
-        partial.touch(0o600)
-        partial.chmod(database.stat().st_mode & 0o777)  # nobody may read the copy who may not read the database
-        with closing(connect(database)) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
-            # Within a read transaction all pages are of one snapshot, however long the copying takes.
-            source.execute("BEGIN")
-            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-            (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
+        _require_space(database, target.parent)
+        with _ours_alone(partial, target):
+            partial.chmod(database.stat().st_mode & 0o777)  # nobody may read the copy who may not read the database
+            with closing(connect(database)) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
+                # Within a read transaction all pages are of one snapshot, however long the copying takes.
+                source.execute("BEGIN")
+                source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+                (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
 
-            def told(status: int, remaining: int, total: int) -> None:
-                running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
+                def told(status: int, remaining: int, total: int) -> None:
+                    running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
 
-            source.backup(copy, pages=_PAGES_AT_A_TIME, progress=told)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            copy.set_progress_handler(lambda: running("checking the copy", None), _STEPS_BETWEEN_LOOKS)
-            verify(copy, target)
-        if compress:
-            _pack(partial, packed, running)
-            packed.replace(partial)
-        flush(partial)
-        partial.replace(target)
-        flush(target.parent)
+                copy.execute("PRAGMA journal_mode = OFF")  # what fails is deleted as a whole
+                source.backup(copy, pages=_PAGES_AT_A_TIME, progress=told)
+                copy.execute("PRAGMA journal_mode = DELETE")
+                copy.set_progress_handler(lambda: running("checking the copy", None), _STEPS_BETWEEN_LOOKS)
+                verify(copy, target)
+            if compress:
+                _pack(partial, packed, running)
+            done = packed if compress else partial
+            flush(done)
+            done.replace(target)
+            flush(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise StartupError(f"{target}: the copy failed: {error}") from error
+
+
+@contextmanager
+def _ours_alone(partial: Path, target: Path) -> Iterator[None]:
+    """A new empty file, which no other backup touches; in the end it is gone, and what was made beside it."""
+    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StartupError(f"{target}: another backup writes there; wait for its end") from None
+        os.ftruncate(descriptor, 0)  # one that was killed may have left something
+        target.with_name(target.name + ".partial-journal").unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            for end in (".partial", ".partial-wal", ".partial-shm", ".packed"):
+                target.with_name(target.name + end).unlink(missing_ok=True)
     finally:
-        partial.unlink(missing_ok=True)
-        packed.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def _pack(plain: Path, packed: Path, running: Running) -> None:

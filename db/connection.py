@@ -1,6 +1,8 @@
 """How a connection to the database file is opened: always with the same settings."""
 
+import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from db.errors import StartupError
@@ -27,6 +29,16 @@ def keep_wal(database: Path) -> None:
         keeper = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         if keeper.execute("PRAGMA journal_mode").fetchall() == [("wal",)]:  # else it holds on to nothing
             _kept_open[database] = keeper
+
+
+def identity(database: Path) -> list[tuple[int, int]]:
+    """Which files are there of a database that is open, by device and number: it, its WAL, and the WAL's index."""
+    found = []
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(OSError):
+            file = os.stat(f"{database}{suffix}")
+            found.append((file.st_dev, file.st_ino))
+    return found
 
 
 def connect(
@@ -60,8 +72,11 @@ def connect(
             keep_wal(path)
     except sqlite3.DatabaseError as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_BUSY:
             advice = "another program holds it; end that one first"
+        elif code == sqlite3.SQLITE_CORRUPT:
+            advice = "restore a copy; docs/operations.md, What to do when, has more"
         else:
             advice = "set ROWBOAT_DATABASE to another file, or move this one away"
         raise StartupError(f"{path}: {error}; {advice}") from error

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from db.connection import BUSY_TIMEOUT_MS, connect
+from db.connection import BUSY_TIMEOUT_MS, connect, identity
 from db.errors import Refused, StartupError, Unavailable, is_unavailable
 from db.lock import InUse, WriteLock
 from db.statements import SQLFile, load
@@ -43,8 +43,9 @@ class Database:
             self.files = load(sql_folder, connection)
         self._in_use = InUse(path)
         self._watcher = Watcher(lambda: connect(path, query_only=True))
+        self._files = identity(path)
         self._writer = Writer(
-            lambda: connect(path, synchronous=synchronous),
+            lambda: self._connect(synchronous=synchronous),
             WriteLock(path),
             lambda seconds: self.waited(seconds),
         )
@@ -86,8 +87,8 @@ class Database:
         """How SQLite runs the statements of a file: the steps of its query plan, one line each. Raises Unavailable."""
         file = self.files[name]
         unbound = dict.fromkeys(file.parameters)
-        connection = self._reader()
-        with _unavailable_told():
+        # A reader's connection does not trust the schema, and compiles no write that fills a search index.
+        with _unavailable_told(), closing(self._connect()) as connection:
             return [
                 step
                 for statement in file.statements
@@ -134,6 +135,7 @@ class Database:
         files = self._named(names)
 
         def call(connection: sqlite3.Connection) -> Any:
+            self._require_in_place()
             with _unavailable_told():
                 row = _run(connection, files, parameters, ran)
                 return row.get("response") if row else None
@@ -150,13 +152,24 @@ class Database:
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
-            try:
-                connection = connect(self.path, query_only=True)
-            except StartupError as error:  # the program has started long ago
-                raise Unavailable(str(error)) from error
+            connection = self._connect(query_only=True)
             self._threads.connection = connection
             self._readers.append(connection)
         return connection
+
+    def _connect(self, **options: Any) -> sqlite3.Connection:
+        self._require_in_place()  # another file of this name would share the WAL, and its index, with ours
+        try:
+            return connect(self.path, **options)
+        except StartupError as error:  # the program has started long ago
+            raise Unavailable(str(error)) from error
+
+    def _require_in_place(self) -> None:
+        """SQLite goes on with a file that was moved or deleted, which nobody would open again."""
+        if identity(self.path) != self._files:
+            raise Unavailable(
+                f"{self.path}: it or its WAL was moved, deleted or replaced while in use; put it back, or restart"
+            )
 
 
 def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: Row, ran: Ran) -> Row | None:

@@ -4,10 +4,13 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from db.backup import flush
+from db.clock import stamp
 from db.connection import connect, keep_wal
 from db.errors import StartupError
 
@@ -81,16 +84,7 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
 
     Raises StartupError, also for what SQLite or the disk refuses and for Ctrl-C while it is in use."""
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        _require_database(database)
-        if not database.exists():
-            database.touch(0o600)  # nobody else's business; SQLite gives the files beside it the same mode
-    except OSError as error:
-        raise StartupError(
-            f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
-        ) from error
-    try:
-        with closing(WriteLock(database)) as lock, lock, closing(connect(database, create=True)) as connection:
+        with _alone(database), closing(connect(database, create=True)) as connection:
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StartupError(
@@ -105,6 +99,58 @@ def exclusive(database: Path) -> Iterator[sqlite3.Connection]:
         raise StartupError(
             f"{database}: interrupted; what was done before stays, and nothing else was touched"
         ) from None
+
+
+@contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Nobody else writes meanwhile; the file is there, be it empty."""
+    with ExitStack() as held:
+        try:
+            database.parent.mkdir(parents=True, exist_ok=True)
+            _require_database(database)
+            held.enter_context(held.enter_context(closing(WriteLock(database))))
+            finish_restore(database)
+            if not database.exists():
+                _require_no_wal(database)
+                database.touch(0o600)  # nobody else's business; SQLite gives the files beside it the same mode
+        except OSError as error:
+            raise StartupError(
+                f"{error.filename}: {error.strerror}; the database needs a folder that can be written"
+            ) from error
+        yield
+
+
+def finish_restore(database: Path) -> Path | None:
+    """Put the copy that `restore` has verified, if there is one, in the place of the database; the lock must be held.
+
+    Whoever takes the lock next does that where `restore` itself was killed. Returns where the replaced database is."""
+    verified = restored(database)
+    if not verified.exists():
+        return None
+    when = stamp(datetime.fromtimestamp(verified.stat().st_mtime, UTC))  # the same, however often it is begun
+    aside = database.with_name(f"{database.stem}.replaced-{when[:19].replace(':', '')}Z.db")
+    for suffix in ("", "-wal", "-shm"):  # the database first: nobody is to open it without its WAL
+        part = database.with_name(database.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    verified.replace(database)
+    flush(database.parent)
+    return aside if aside.exists() else None
+
+
+def restored(database: Path) -> Path:
+    """Where a copy waits that was verified and is to replace the database."""
+    return database.with_name(database.name + ".restored")
+
+
+def _require_no_wal(database: Path) -> None:
+    """SQLite would delete a WAL that it finds beside a new database."""
+    wal = database.with_name(database.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise StartupError(
+            f"{database}: it is gone, and {wal.name} is still there, with what was written last; put it back, or move "
+            "that file away, too"
+        )
 
 
 def _require_database(path: Path) -> None:

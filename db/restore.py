@@ -10,10 +10,9 @@ from contextlib import closing
 from pathlib import Path
 
 from db.backup import flush, orphan, verify
-from db.clock import now
 from db.connection import connect
 from db.errors import StartupError
-from db.lock import InUse, WriteLock
+from db.lock import InUse, WriteLock, finish_restore, restored
 from db.migrations import Report, find_migrations, migrate, pending, read_ledger
 from db.schema import differences
 
@@ -41,9 +40,10 @@ def restore(copy: Path, database: Path, schema: Path, report: Report = _SILENT) 
             flush(unpacked)
             with closing(WriteLock(database)) as lock, lock:  # no migration is under way
                 _require_unused(database)
-                aside = _put_aside(database)
-                unpacked.replace(database)
+                finish_restore(database)  # of an earlier one that was killed
+                unpacked.replace(restored(database))  # from here on there is no way back
                 flush(database.parent)
+                aside = finish_restore(database)
         except (OSError, EOFError, zlib.error) as error:
             raise StartupError(f"{copy}: cannot be restored: {error}") from error
         finally:
@@ -60,6 +60,9 @@ def _unpack(copy: Path, target: Path) -> None:
         is_packed = file.read(2) == b"\x1f\x8b"
     with gzip.open(copy) if is_packed else copy.open("rb") as source, target.open("wb") as file:
         shutil.copyfileobj(source, file, 1024 * 1024)
+    wal = copy.with_name(copy.name + "-wal")
+    if wal.exists():  # a database that was put aside, or whose server was killed: its newest rows stand there
+        shutil.copyfile(wal, target.with_name(target.name + "-wal"))
 
 
 def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> None:
@@ -68,6 +71,9 @@ def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> N
             report.running(f"checking {copy}", None)
             verify(connection, copy)
             ledger = read_ledger(connection)
+            (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # all of it is in the one file
+            if mode != "delete":
+                raise StartupError(f"{copy}: its WAL cannot be moved into it")
     except (sqlite3.Error, StartupError) as error:
         why = str(error).replace(str(unpacked), str(copy))
         raise StartupError(why if str(copy) in why else f"{copy}: {why}") from error
@@ -84,17 +90,6 @@ def _require_unused(database: Path) -> None:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED_BY_READERS)
             except BlockingIOError:
                 raise StartupError(f"{database}: another program has it open, such as Litestream; stop that") from None
-
-
-def _put_aside(database: Path) -> Path | None:
-    if not database.exists():
-        return None
-    aside = database.with_name(f"{database.stem}.replaced-{now()[:19].replace(':', '')}Z.db")
-    for suffix in ("-wal", "-shm", ""):  # together they are what it was
-        part = database.with_name(database.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def problems(database: Path, schema: Path) -> Iterator[str]:

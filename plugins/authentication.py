@@ -24,8 +24,9 @@ _PATIENCE_S = 0.1
 
 def sent_token() -> str:
     """The token of the current request. What is not one token behind `Token` or `Bearer` is nobody's token."""
-    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip().partition(" ")
-    return token.strip() if scheme.lower() in ("token", "bearer") else ""
+    # Blanks as HTTP has them (RFC 9110, section 5.6.3): strip() alone would take U+00A0 and others for such.
+    scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").strip(" \t").partition(" ")
+    return token.strip(" \t") if scheme.lower() in ("token", "bearer") else ""
 
 
 def sent_token_hash() -> str:
@@ -63,7 +64,11 @@ class AuthenticationPlugin:
 
     def _user_of(self, token_hash: str) -> int:
         session = self._database.row(
-            "sessions/find", token_hash=token_hash, expired=ago(SESSION_LIFETIME), touch_before=ago(TOUCH_EVERY)
+            "sessions/find",
+            token_hash=token_hash,
+            expired=ago(SESSION_LIFETIME),
+            touch_before=ago(TOUCH_EVERY),
+            now=now(),
         )
         if session is None:
             raise errors.token_invalid()

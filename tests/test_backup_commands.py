@@ -1,5 +1,6 @@
 """Backup, restore and check, as somebody types them who keeps a server running."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from db import Database
 from tests.commands import error_of, screen
 from tests.test_server import serving
 
@@ -89,7 +91,7 @@ def test_of_older_backups_as_many_are_kept_as_one_says_and_nothing_else_is_touch
 def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
     folder = grown.database.parent / "backups"
     folder.mkdir()
-    for end in ("partial", "packed"):
+    for end in ("packed", "partial", "partial-journal"):
         for name, age in (
             ("rowboat.2026-01-01T000000Z", 25),
             ("rowboat.2026-01-02T000000Z", 23),
@@ -100,13 +102,15 @@ def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
 
     written, *deleted = grown.says("backup", "--keep", "1")
 
-    assert deleted == [f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial")]
+    assert deleted == [
+        f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial", "partial-journal")
+    ]
     assert {path.name for path in folder.iterdir()} == {
         Path(written).name,
         *(
             f"{name}.db.gz.{end}"
             for name in ("rowboat.2026-01-02T000000Z", "other.2026-01-01")
-            for end in ("partial", "packed")
+            for end in ("packed", "partial", "partial-journal")
         ),
     }
 
@@ -249,6 +253,27 @@ def test_while_a_server_runs_nothing_is_restored(tmp_path, fork):
         assert server.ask("GET", "/api/profiles/ann")[0] == 200
 
 
+def test_a_database_that_is_gone_is_not_made_anew_while_its_wal_is_there(grown, tmp_path):
+    grown.says("backup", str(tmp_path / "copy.db"))
+    wal = grown.database.with_name("rowboat.db-wal")
+    with closing(sqlite3.connect(grown.database)) as writer:
+        writer.execute("UPDATE users SET bio = 'Rows at dawn'")
+        writer.commit()
+        frames = wal.read_bytes()
+    grown.database.unlink()
+    wal.write_bytes(frames)
+
+    assert grown.error("migrate") == (
+        f"{grown.database}: it is gone, and rowboat.db-wal is still there, with what was written last; put it back, or "
+        "move that file away, too"
+    )
+    assert wal.read_bytes() == frames
+    grown.says("restore", str(tmp_path / "copy.db"))
+
+    assert ("Rows at dawn",) not in rows(grown.database, "SELECT bio FROM users")
+    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
@@ -372,3 +397,47 @@ def test_a_backup_that_is_taken_while_sixteen_write_restores_to_a_database_that_
         for writer in writers:
             writer.result()
     assert len(acknowledged) > 100
+
+
+def test_of_two_backups_to_one_file_the_second_is_refused(fork, tmp_path):
+    fork.says("migrate")
+    with (tmp_path / "copy.db.partial").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        assert fork.error("backup", str(tmp_path / "copy.db")) == (
+            f"{tmp_path}/copy.db: another backup writes there; wait for its end"
+        )
+
+    fork.says("backup", str(tmp_path / "copy.db"))
+
+
+def test_a_copy_is_written_to_a_folder_that_is_there(fork, tmp_path):
+    fork.says("migrate")
+
+    assert "No such file or directory" in fork.error("backup", str(tmp_path / "nowhere/copy.db"))
+
+
+def test_what_a_restore_put_aside_can_be_put_back_with_what_stood_in_its_wal(fork, tmp_path):
+    fork.says("migrate")
+    fork.says("backup", str(tmp_path / "empty.db"))
+    fork.start("user", "create", "ann", "ann@example.org", typed="correct horse").wait(30)
+    with closing(sqlite3.connect(fork.database)) as connection:
+        connection.execute("UPDATE users SET bio = 'Rows'")
+        connection.commit()
+        killed = tmp_path / "killed.db"
+        for suffix in "", "-wal":  # as it stands while it is open
+            shutil.copy(f"{fork.database}{suffix}", f"{killed}{suffix}")
+    assert Path(f"{killed}-wal").stat().st_size
+
+    fork.says("restore", str(killed))
+
+    with closing(sqlite3.connect(fork.database)) as connection:
+        assert connection.execute("SELECT username, bio FROM users").fetchall() == [("ann", "Rows")]
+
+
+def test_a_schema_is_not_rolled_back_under_a_server(fork):
+    fork.says("migrate")
+    with closing(Database(fork.database, fork.home / "sql")):
+        assert "a server or a command has it open; stop that first" in fork.error("rollback")
+
+    assert fork.says("rollback") != []

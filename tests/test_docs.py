@@ -54,6 +54,18 @@ def test_every_metric_stands_in_the_operations_page_as_the_code_has_it():
     assert re.findall(r"^\| `rowboat_.*\|$", page, re.MULTILINE) == rows
 
 
+def test_the_dashboard_asks_for_metrics_that_are_there(api):
+    api.someone("ann")
+    api.lists()
+    api.lists()
+    there = api.client.get("/metrics", extra_environ={"REMOTE_ADDR": "127.0.0.1"}).text
+
+    asked = set(re.findall(r"rowboat_\w+", " ".join(re.findall(r'"expr": "(.*)"', DASHBOARD.read_text()))))
+
+    assert asked >= {metric.name for metric in METRICS if metric.kind == "gauge"}
+    assert asked <= set(re.findall(r"^(rowboat_\w+)", there, re.MULTILINE))
+
+
 def test_the_dashboard_is_what_the_list_of_metrics_makes():
     assert DASHBOARD.read_text() == dashboard() + "\n", "run python -m deploy.grafana, and commit the file"
 

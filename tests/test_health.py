@@ -1,17 +1,19 @@
 """What those ask who keep it running: does it live, and should it be sent requests?"""
 
+import resource
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from webtest import TestApp
 
 import app
 from config import Config
-from db import Database
 from db.lock import WriteLock
-from tests.conftest import HOME, sqlite
+from tests.conftest import sqlite
+from tests.test_server import serving, workers_of
 
 
 def ready(db, status=200, is_draining=lambda: False, **settings):
@@ -50,8 +52,8 @@ def test_to_ask_changes_nothing(api, db):
 
 
 def test_while_somebody_holds_the_lock_it_cannot_be_written(db):
-    with closing(Database(db.path, HOME / "sql", wait_s=0.1)) as hurried, closing(WriteLock(db.path)) as lock, lock:
-        assert ready(hurried, 503) == {"database": "no turn to write within 0.1 seconds"}
+    with closing(WriteLock(db.path)) as lock, lock:
+        assert ready(db, 503) == {"database": "no turn to write within 1 second"}
 
     assert ready(db) == {}
 
@@ -78,15 +80,35 @@ def test_a_worker_that_is_about_to_stop_is_sent_nothing_more(db):
     assert ready(db, 503, is_draining=lambda: True) == {"draining": "the worker is about to stop"}
 
 
-def test_a_database_that_is_gone_is_told(db, tmp_path):
-    client = TestApp(app.make_app(Config(), db))
-    db.path.rename(tmp_path / "elsewhere.db")
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
+def test_a_database_that_is_gone_is_told_until_it_is_back(db, tmp_path, end):
+    file = db.path.with_name(db.path.name + end)
+    assert ready(db) == {}
 
-    with closing(Database(tmp_path / "elsewhere.db", HOME / "sql")) as moved:
-        assert ready(moved) == {}
-    assert client.get("/healthz").status_int == 200
+    file.rename(tmp_path / "elsewhere")
+    gone = ready(db, 503)
+    (tmp_path / "elsewhere").rename(file)
+
+    assert gone == {
+        "database": f"{db.path}: it or its WAL was moved, deleted or replaced while in use; put it back, or restart"
+    }
+    assert ready(db) == {}
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_a_wrong_method_is_told(api, path):
     assert api.client.post(path, status=405).headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs prlimit")
+def test_where_nothing_can_be_written_it_says_so(tmp_path):
+    with serving(tmp_path, "--workers", "1") as server:
+        assert server.ask("GET", "/readyz")[0] == 200
+        (worker,) = workers_of(server)
+
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        status, body = server.ask("GET", "/readyz")
+        resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+        assert (status, body["checks"]["database"]) == (503, "[Errno 27] File too large")
+        assert server.ask("GET", "/readyz")[0] == 200

@@ -285,7 +285,7 @@ def test_the_log_holds_nothing_that_people_sent(tmp_path, log_format):
         token = server.ask("POST", "/api/users", {"user": personal})[1]["user"]["token"]
         sent = {"authorization": f"Token {token}", "user_agent": "HerBrowser/7", "x_forwarded_for": "192.0.2.77"}
         for _ in range(3):
-            server.ask("POST", "/api/articles", {"article": article}, **sent)
+            assert server.ask("POST", "/api/articles", {"article": article}, **sent)[0] == 201
         answers = [
             server.ask("POST", "/api/users/login", {"user": personal}),
             server.ask("POST", "/api/users/login", {"user": personal | {"password": "a wrong horse"}}),

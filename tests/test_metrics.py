@@ -1,6 +1,7 @@
 """What Prometheus is told: of one process here, of several on the real server."""
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from webtest import TestApp
 import app
 from config import Config
 from db.lock import WriteLock
-from metrics import METRICS
+from metrics import METRICS, Metrics
 from tests.conftest import sqlite
 from tests.test_server import command, environment, needs_proc, serving, workers_of
 from tests.test_stopping import stop, wait_until
@@ -249,6 +250,40 @@ def test_what_was_counted_outlives_a_reload_and_a_killed_worker(tmp_path):
 def signal_all(processes, signum):
     for pid in processes:
         os.kill(pid, signum)
+
+
+def test_requests_that_wait_for_a_thread_are_counted_while_they_do(tmp_path):
+    with serving(tmp_path, "--workers", "1", "--threads", "1", ROWBOAT_METRICS_TOKEN=TOKEN) as server:
+        tokens = [server.token(f"ann{number}") for number in range(3)]
+        with ThreadPoolExecutor(4) as crowd:
+            with closing(WriteLock(server.database)) as lock, lock:
+                for token in tokens:  # one has the thread, the others wait for it, and so does who asks for the metrics
+                    crowd.submit(server.ask, "POST", "/api/profiles/ann0/follow", authorization=f"Token {token}")
+                    time.sleep(0.2)
+                waiting = crowd.submit(scrape, server)
+                time.sleep(2)
+                crowd.submit(server.ask, "GET", "/api/tags")
+                time.sleep(0.2)
+            found = waiting.result()
+
+        assert found["rowboat_queue_depth",] == 1
+        assert scrape(server)["rowboat_queue_depth",] == 0
+
+
+def test_numbers_that_older_code_counted_in_other_buckets_are_left_out(tmp_path):
+    older = [
+        [["rowboat_write_lock_wait_seconds"], [1, 2, 3]],
+        [["rowboat_gone"], [1, 2]],
+        [["rowboat_cache_hits"], [7, 0]],
+    ]
+    for number in 0, 1:
+        (tmp_path / f"{number}.json").write_text(json.dumps([older, 0]))
+
+    metrics = Metrics(tmp_path, 0)
+    metrics.waited(0.1)
+
+    assert metrics._of_all_workers()[0].keys() == {("rowboat_write_lock_wait_seconds",), ("rowboat_cache_hits",)}
+    assert metrics._of_all_workers()[0]["rowboat_cache_hits",] == [14, 0]
 
 
 def test_a_folder_for_the_counts_that_is_gone_keeps_nobody_from_being_answered(tmp_path):

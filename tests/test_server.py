@@ -249,8 +249,12 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: /p
 
 def workers_of(running: Server) -> list[int]:
     """The process ids of a server's workers."""
-    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
+    return children_of(running.process.pid)
+
+
+def children_of(parent: int) -> list[int]:
+    """The process ids of the processes that another one has started."""
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def sockets_of(pid: int) -> int:

@@ -1,6 +1,7 @@
 """Stopping and reloading: what was sent is answered, and under load nobody is refused."""
 
 import http.client
+import os
 import re
 import shutil
 import signal
@@ -10,13 +11,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
 from db.lock import WriteLock
-from tests.conftest import PASSWORD
-from tests.test_server import ask, environment, needs_proc, port_of, serving, workers_of
+from tests.conftest import HOME, PASSWORD
+from tests.test_server import ask, children_of, command, environment, needs_proc, port_of, serving, workers_of
 
 
 def stop(server, signum=signal.SIGTERM):
@@ -81,10 +83,11 @@ def test_a_connection_that_stays_open_is_closed_after_its_answer(tmp_path):
             server.process.send_signal(signal.SIGTERM)
             wait_until(lambda: is_refused(server.port))
 
-            connection.sendall(b"GET /api/tags HTTP/1.1\r\nHost: here\r\n\r\n")
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: here\r\n\r\n")
 
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b'"draining": "the worker is about to stop"' in answer
         assert b"Connection: close" in answer
         assert server.process.wait(30) == 0
 
@@ -300,7 +303,8 @@ def test_a_faulty_file_leaves_the_old_workers_with_the_old_settings(tmp_path):
     file.write_text("ROWBOAT_REGISTRATION=closed\n")
     with serving(tmp_path, "--workers", "2", ROWBOAT_SETTINGS=str(file)) as server:
         file.write_text("# opened\nROWBOAT_REGISTRATION=all\n")
-        reload(server, f"{file}:2: ROWBOAT_REGISTRATION is 'all'; it must be one of open, closed; the old workers stay")
+        reload(server, f"{file}:2: ROWBOAT_REGISTRATION is 'all'; it must be one of open, closed")
+        wait_until(lambda: server.log.read_text().count("a new worker did not start; the old ones stay") == 1)
         assert registers(server, "ann") == 403
 
         file.unlink()
@@ -334,3 +338,111 @@ def test_the_parent_takes_over_the_time_for_draining(tmp_path):
         subprocess.run(["kill", "-STOP", *map(str, workers_of(server))], check=True)
 
         assert stop(server) == 0
+
+
+# What else may happen to it
+
+
+def test_a_hangup_of_the_whole_terminal_reloads_and_cuts_nobody_off(tmp_path):
+    with serving(tmp_path, "--workers", "1", through=["setsid"]) as server, ThreadPoolExecutor(1) as crowd:
+        token = server.token("ann")
+        with closing(WriteLock(server.database)) as lock, lock:
+            change = crowd.submit(
+                server.ask, "PUT", "/api/user", {"user": {"bio": "Rows"}}, authorization=f"Token {token}"
+            )
+            time.sleep(0.5)
+            os.killpg(server.process.pid, signal.SIGHUP)
+            time.sleep(1)
+        wait_until(lambda: "Rowboat reloaded" in server.log.read_text())
+
+        assert change.result()[0] == 200
+        assert stop(server) == 0
+    assert "ended with" not in server.log.read_text()
+
+
+def test_nobody_has_to_listen_to_what_it_says(tmp_path):
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        command(tmp_path / "rowboat.db", 0, "--workers", "1"), env=environment(), stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    with os.fdopen(reading) as heard:
+        port = next(int(found[1]) for line in heard if (found := re.search(r":(\d+)/api ", line)))
+    try:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(2)
+
+        assert version(port)
+    finally:
+        process.terminate()
+        errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert b"Traceback" not in errors
+
+
+@contextmanager
+def serving_by_environment(folder, python=sys.executable, **settings):
+    """A server that no flag has told anything: its process, its port, and its log."""
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [python, str(HOME / "app.py"), "serve"], env=environment() | settings, stdout=output, stderr=output
+        )
+    try:
+        yield process, port_of(process, log), log
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+@needs_proc
+def test_a_worker_that_cannot_be_started_is_started_once_it_can_be(tmp_path):
+    ours = Path(sys.executable).parent.parent
+    python = tmp_path / "venv" / "bin" / "python"  # as while an environment is built anew
+    python.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    for part in "lib", "pyvenv.cfg":
+        (tmp_path / "venv" / part).symlink_to(ours / part)
+    settings = {"ROWBOAT_DATABASE": str(tmp_path / "rowboat.db"), "ROWBOAT_PORT": "0", "ROWBOAT_WORKERS": "1"}
+    with serving_by_environment(tmp_path, str(python), **settings) as (process, port, log):
+        (worker,) = children_of(process.pid)
+        python.rename(tmp_path / "elsewhere")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: "a worker cannot be started" in log.read_text())
+        assert process.poll() is None
+
+        (tmp_path / "elsewhere").rename(python)
+
+        wait_until(lambda: children_of(process.pid))
+        assert version(port)
+
+
+@needs_proc
+def test_what_the_file_says_counts_from_the_next_reload_on(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text("ROWBOAT_REGISTRATION=closed\n")
+    with serving(tmp_path, "--workers", "1", ROWBOAT_SETTINGS=str(file)) as server:
+        (worker,) = workers_of(server)
+        file.write_text("This is no setting\n")
+
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: {*workers_of(server)} - {worker})
+
+        assert registers(server, "ann") == 403
+        assert stop(server) == 0
+
+
+def test_a_reload_names_what_needs_a_restart(tmp_path):
+    file = tmp_path / "rowboat.conf"
+    file.write_text(f"ROWBOAT_DATABASE={tmp_path}/first.db\nROWBOAT_PORT=0\nROWBOAT_WORKERS=1\n")
+    with serving_by_environment(tmp_path, ROWBOAT_SETTINGS=str(file)) as (process, _, log):
+        file.write_text(f"ROWBOAT_DATABASE={tmp_path}/second.db\nROWBOAT_PORT=0\nROWBOAT_WORKERS=2\n")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Rowboat reloaded (workers: 1)" in log.read_text())
+
+    said = log.read_text()
+    assert "ROWBOAT_DATABASE has changed, which needs a restart" in said
+    assert "ROWBOAT_WORKERS has changed, which needs a restart" in said
+    assert "ROWBOAT_PORT" not in said
+    assert (tmp_path / "first.db").exists()
+    assert not (tmp_path / "second.db").exists()

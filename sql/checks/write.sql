@@ -1,4 +1,4 @@
--- Find out whether the database can be written: takes all that a write takes, and changes nothing.
+-- Find out whether there is a turn to write: waits for the lock and for what others write, and changes nothing.
 
 UPDATE totals
    SET total = total

@@ -85,6 +85,8 @@ class Scripts:
         return [version for (version,) in self.run("SELECT version FROM schema_migrations ORDER BY version")]
 
     def files(self) -> list[str]:
-        """What lies in the database's folder, without the lock."""
+        """What lies in the database's folder, without the locks."""
         found = self.database.parent.rglob("*")
-        return sorted(str(path.relative_to(self.database.parent)) for path in found if not path.match("*.lock"))
+        return sorted(
+            str(path.relative_to(self.database.parent)) for path in found if path.suffix not in (".lock", ".in-use")
+        )

@@ -377,7 +377,7 @@ CASES = [
     ("sessions/delete_current", TOKEN),
     ("sessions/delete_expired", {"expired": "2027", "most": 1}),
     ("sessions/delete_others", TOKEN | {"me": ANN}),
-    ("sessions/find", TOKEN | {"expired": "", "touch_before": ""}),
+    ("sessions/find", TOKEN | {"expired": "", "touch_before": "", "now": ""}),
     ("sessions/list", TOKEN | {"me": ANN, "expired": ""}),
     ("sessions/must_be_mine", {"me": ANN, "id": 1}),
     ("sessions/must_be_open", TOKEN | {"me": ANN}),

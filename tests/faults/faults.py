@@ -1,0 +1,43 @@
+"""Faults on demand: the library failing_disk.c, loaded into a server or a command."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).with_name("failing_disk.c")
+
+
+class Faults:
+    """What fails for the files of a database. `settings` are for the environment of the program that is to suffer."""
+
+    def __init__(self, folder: Path, database: Path) -> None:
+        compiler = shutil.which("cc")
+        if not compiler:
+            pytest.skip("needs a C compiler: the Debian package gcc")
+        library, self._control = folder / "failing_disk.so", folder / "faults"
+        command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(SOURCE), "-ldl"]
+        subprocess.run(command, check=True)
+        self.settings = {"LD_PRELOAD": str(library), "FAULTS": str(self._control), "FAULTY": str(database)}
+
+    @contextmanager
+    def at_work(self, *lines: str) -> Iterator[None]:
+        """Meanwhile this fails (see failing_disk.c for the lines)."""
+        self.begin(*lines)
+        try:
+            yield
+        finally:
+            self.end()
+
+    def begin(self, *lines: str) -> None:
+        """From now on this fails."""
+        new = self._control.with_suffix(".new")
+        new.write_text("".join(f"{line}\n" for line in lines))
+        new.replace(self._control)
+
+    def end(self) -> None:
+        """From now on nothing fails."""
+        self._control.unlink()
