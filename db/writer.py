@@ -82,12 +82,12 @@ class Writer:
         except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on
             _fail(batch, error)
         else:
+            for future, result, refusal in outcomes:
+                future.set_exception(refusal) if refusal else future.set_result(result)
             if any(isinstance(refusal, Unavailable) for _, _, refusal in outcomes):
                 # A file that could not be written when it was opened stays so for its connection.
                 self._connection.close()
                 self._connection = None
-            for future, result, refusal in outcomes:
-                future.set_exception(refusal) if refusal else future.set_result(result)
         return not stopping
 
     def _add_waiting(self, batch: list[Queued]) -> bool:

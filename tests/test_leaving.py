@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import defaultdict
 from contextlib import closing
+from datetime import timedelta
 from inspect import isfunction
 from urllib.parse import quote, urlencode
 
@@ -15,6 +16,7 @@ import app
 import throttle
 from config import Config
 from db import Database
+from db.clock import ago
 from db.connection import connect
 from db.migrations import migrate, rollback
 from handlers.fields import fold
@@ -97,6 +99,8 @@ def value(whose, table, column, kind, number):
             return None
         case "article_tags.position":
             return number % 50
+        case "sessions.last_used_at":  # not so long ago, nor in the future, that using it would change it
+            return ago(timedelta(milliseconds=number))
     if column == "token_hash":
         return digest(f"{whose}.{table}")
     if column.endswith("_at"):

@@ -214,8 +214,8 @@ def test_on_a_terminal_the_log_is_for_people(tmp_path):
 def test_whatever_a_client_sends_a_line_stays_a_line(tmp_path, log_format):
     methods = [
         *(b'GE"T', b"\x1b[31mGET", b"GET\x7f", b"\x9bGET", b"\xc2\x9bGET", "RÜDERN".encode(), b'{"forged":1}'),
-        *(b"G\rT", b"GET\x85", b"GET\\n", b"", b"GET\0"),
-        *(b"BREW", b"GET'|~%S!#$&*+-.^_`", b"ROW" * 5000),
+        *(b"G\rT", b"GET\x85", b"GET\\n", b"", b"GET\0", b"GET'|~%S!#$&*+-.^_`"),
+        *(b"BREW", b"ROW" * 5000),
     ]
     with logging_server(tmp_path, "--workers", "1", ROWBOAT_LOG_FORMAT=log_format) as (server, log):
         evil = b"/api/articles/a%0a%1b%5b2J%22%7d"
@@ -228,16 +228,16 @@ def test_whatever_a_client_sends_a_line_stays_a_line(tmp_path, log_format):
         written = log.read_bytes()
 
     lines = [line for line in written.decode().splitlines() if "ROWBOAT_TRUSTED_PROXY" not in line]
-    assert statuses == [400] * 12 + [405] * 3
-    assert len(lines) == 6
+    assert statuses == [400] * 13 + [405] * 2
+    assert len(lines) == 3
     assert is_free_of_controls(written)
     assert all(len(line) < 1000 for line in lines)
     for text in ("2J", "forged", "%0a", "tag="):
         assert text not in written.decode()
     if log_format == "json":
         assert [line["method"] for line in requests_of(log)] == [
-            *("BREW", "GET'|~%S!#$&*+-.^_`", ("ROW" * 5000)[:32]),
-            *["GET"] * 3,
+            *("BREW", ("ROW" * 5000)[:32]),
+            "GET",
         ]
 
 

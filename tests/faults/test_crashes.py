@@ -75,7 +75,7 @@ def mark(path: Path, bio: str) -> None:
 
 @pytest.fixture
 def grown(fork) -> Fork:
-    """A fork whose database has 20 MB."""
+    """A fork whose database has 15 MB."""
     process = fork.start("seed", "--users", "12", "--articles", "200")
     assert process.wait(60) == 0
     rows(fork.database, "UPDATE articles SET body = replace(hex(zeroblob(6000)), '00', 'Row gently. ') WHERE id <= 150")
