@@ -1,6 +1,6 @@
-"""How long these tests take: `make soak` sets MINUTES, for their long form."""
+"""How many examples are tried."""
 
-import os
+from tests.faults.clients import MINUTES
 
 # How many times as many examples as in the short form.
-TIMES = 1 + int(float(os.environ.get("MINUTES", "0")))
+TIMES = 1 + int(MINUTES / 4)

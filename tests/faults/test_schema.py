@@ -3,6 +3,7 @@
 It makes requests from the document in four phases: examples, coverage (each limit, from both sides), fuzzing and
 stateful (what one request made, in the next)."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,18 +27,21 @@ REFUSED = {"expected-statuses": [400, 401, 403, 404, 405, 409, 413, 415, 422, 42
 
 
 def settings(token: str, examples: int, **checks: Any) -> SchemathesisConfig:
-    """How it shall test, as somebody with this token; the same requests in each run."""
+    """How it shall test, as somebody with this token; in the short form with the same requests each time."""
+    seed = 20260131 if TIMES == 1 else time.time_ns()
+    print(f"seed {seed}")
     return SchemathesisConfig.from_dict(
         {
-            "seed": 20260131,
+            "seed": seed,
             "auth": {"openapi": {"Token": {"api_key": f"Token {token}"}}},
             "checks": {"positive_data_acceptance": MAY_BE_INVALID, "negative_data_rejection": REFUSED} | checks,
-            "generation": {"max-examples": examples, "deterministic": True, "database": "none"},
+            "generation": {"max-examples": examples, "deterministic": TIMES == 1, "database": "none"},
+            "cache": {"enabled": False},
             "operations": [
                 # To the methods of articles, "feed" is a slug like any other, which nobody has.
                 {"include-operation-id": "articles_feed", "checks": {"allow_header_conformance": {"enabled": False}}},
-                # It would log out, and all that follows would be 401.
-                {"include-operation-id": "sessions_delete_current", "enabled": False},
+                # They would log out, and nearly all that follows would be 401.
+                {"include-operation-id": ["sessions_delete_current", "sessions_delete"], "enabled": False},
             ],
         }
     )
@@ -45,17 +49,18 @@ def settings(token: str, examples: int, **checks: Any) -> SchemathesisConfig:
 
 def complaints(schema: BaseSchema) -> Iterable[str]:
     """What it finds wrong, with the request that shows it."""
-    requests = 0
+    good = 0
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):
             yield repr(event)
         if isinstance(event, events.ScenarioFinished):
-            requests += len(event.recorder.interactions)
+            answers = [each.response for each in event.recorder.interactions.values()]
+            good += sum(answer is not None and answer.status_code < 400 for answer in answers)
             for checks in event.recorder.checks.values():
                 for check in checks:
                     if check.status != Status.SUCCESS and check.failure_info:
                         yield f"{check.failure_info.failure}\n{check.failure_info.code_sample}"
-    assert requests > 500
+    assert good > 50  # else nearly all of it was refused, and shows little
 
 
 @pytest.mark.slow
@@ -69,7 +74,6 @@ def test_the_application_keeps_to_its_document(api, asks, promote, role):
     found = list(complaints(schemathesis.openapi.from_wsgi(DOCUMENT, client.app, config=config)))
 
     assert not found, "\n\n".join(found[:5])
-    assert me.me()["token"] == me.token  # nothing of it logged out
 
 
 @pytest.mark.slow
