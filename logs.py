@@ -1,5 +1,7 @@
 """The log, on standard error: a line for each request and for each event, as JSON or for people to read."""
 
+import atexit
+import collections
 import functools
 import json
 import logging
@@ -8,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from config import Config
 
@@ -15,7 +18,16 @@ _LOG = logging.getLogger("rowboat")
 
 _STANDARD_ERROR = 2
 
-# Lines of at most 4096 bytes never mix in a pipe (POSIX, PIPE_BUF); and who makes up a method needs no more of it.
+# What is no longer than this never mixes in a pipe with what other processes write (POSIX, PIPE_BUF).
+_PIECE_BYTES = 4096
+
+# Lines of requests are written so much later, together: each write gives Python's lock away, which slows all requests.
+_LATER_S = 0.01
+
+# So many wait at most, where nobody reads the log; then the oldest go.
+_MOST_WAITING = 10_000
+
+# Who makes up a method needs no more of it.
 _LONGEST_METHOD = 32
 
 # Both name the same things, in the same order.
@@ -74,6 +86,8 @@ def request_log(config: Config) -> RequestLog:
 
     It is written by hand: the standard library's way takes three times as long (bench/observing.py)."""
     template, nobody = (_REQUEST_FOR_PEOPLE, "-") if _is_for_people(config) else (_REQUEST_AS_JSON, "null")
+    threading.Thread(target=_write_from_time_to_time, daemon=True).start()
+    atexit.register(_write_waiting)
 
     def write(
         request_id: str, method: str, route: str, status: str, ms: float, sql_ms: float, size: int, user_id: int | None
@@ -81,23 +95,51 @@ def request_log(config: Config) -> RequestLog:
         if len(method) > _LONGEST_METHOD or not method.isalpha():  # a client can make one up
             method = _within_quotes(method[:_LONGEST_METHOD])
         user = nobody if user_id is None else user_id
-        _write(template % (_now(), request_id, method, _of_route(route), status, ms, sql_ms, size, user))
+        _waiting.append(template % (_now(), request_id, method, _of_route(route), status, ms, sql_ms, size, user))
+        if not _some_wait.is_set():
+            _some_wait.set()
 
     return write
 
 
-def _write(text: str) -> None:
-    """Write at once and in one piece, so that lines of several processes do not mix."""
-    try:  # noqa: SIM105 (suppress would take as long as the line)
-        os.write(_STANDARD_ERROR, text.encode())
-    except OSError:
-        pass  # a log that is full or gone keeps nobody from being answered
+_waiting: collections.deque[str] = collections.deque(maxlen=_MOST_WAITING)
+_some_wait = threading.Event()
+_writing = threading.Lock()
+
+
+def _write_from_time_to_time() -> None:
+    while _some_wait.wait():
+        time.sleep(_LATER_S)
+        _some_wait.clear()  # before they are written: whoever adds one from here on sets it again
+        _write_waiting()
+
+
+def _write_waiting() -> None:
+    """Write the lines that wait, in order, in pieces that end with a line."""
+    with _writing:
+        piece = b""
+        while _waiting:
+            line = _waiting.popleft().encode()
+            if len(piece) + len(line) > _PIECE_BYTES:
+                _write(piece)
+                piece = b""
+            piece += line
+        if piece:
+            _write(piece)
+
+
+def _write(piece: bytes) -> None:
+    with suppress(OSError):  # a log that is full or gone keeps nobody from being answered
+        os.write(_STANDARD_ERROR, piece)
 
 
 class _StandardError:
-    """A stream for the standard library's handler."""
+    """A stream for the standard library's handler, which writes an event at once, after the requests before it."""
 
-    write = staticmethod(_write)
+    @staticmethod
+    def write(text: str) -> None:
+        _write_waiting()
+        _write(text.encode())
 
 
 _second = (0, "")

@@ -36,10 +36,13 @@ FORMATS = pytest.mark.parametrize("log_format", ["json", "human"])
 
 @contextmanager
 def logging_server(folder, *more, **settings):
-    """A server, and the file that has its standard error alone."""
+    """A server, which is told to stop at the end, and the file that has its standard error alone.
+
+    Events stand there at once; requests a few milliseconds later, or when it has stopped."""
     path = folder / "errors.log"
     with path.open("wb") as errors, serving(folder, *more, stderr=errors, **settings) as server:
         yield server, path
+        stop(server)
 
 
 def lines_of(path):
@@ -90,7 +93,6 @@ def test_each_request_has_one_line_which_says_what_the_client_saw(tmp_path):
         mine, his = {"Authorization": f"Token {token}"}, {"Authorization": f"Token {other}"}
         asks = {"Origin": "https://example.org", "Access-Control-Request-Method": "PUT"}
         dawn = json.loads(exchange(server, "POST", "/api/articles", article, **mine)[1])["article"]["slug"]
-        before = len(requests_of(log))
         slug = "/api/articles/<slug>"
         # What is sent, and the route, the status, the user and whether SQL ran for it.
         sent = [
@@ -120,8 +122,8 @@ def test_each_request_has_one_line_which_says_what_the_client_saw(tmp_path):
             ("OPTIONS", "/api/user", None, asks, "unmatched", 204, None, False),
         ]
         answers = [exchange(server, method, path, body, **headers) for method, path, body, headers, *_ in sent]
-        lines = requests_of(log)[before:]
-
+    assert [line["route"] for line in requests_of(log)][:4] == ["/api/users"] * 2 + ["/api/articles"] * 2
+    lines = requests_of(log)[4:]
     assert len(lines) == len(sent)
     for line, (answer, body), (method, path, _, _, route, status, user_id, ran) in zip(
         lines, answers, sent, strict=True
@@ -144,8 +146,8 @@ def test_an_id_that_the_proxy_sends_joins_its_log_to_ours_and_a_bad_one_is_repla
     with logging_server(tmp_path, "--workers", "1") as (server, log):
         for sent in "from-the-proxy_7.a", 'a" b', "a" * 65, '","user_id":1':
             exchange(server, "GET", "/api/tags", X_Request_Id=sent)
-        ids = [line["request_id"] for line in requests_of(log)]
 
+    ids = [line["request_id"] for line in requests_of(log)]
     assert ids[0] == "from-the-proxy_7.a"
     assert [bool(re.fullmatch(MADE, each)) for each in ids] == [False, True, True, True]
 
@@ -176,6 +178,18 @@ def test_lines_of_two_workers_never_mix(tmp_path, kind):
     )
 
 
+def test_an_event_stands_after_the_requests_before_it(tmp_path):
+    with logging_server(tmp_path, "--workers", "1") as (server, log):
+        break_tags(server)
+        for number in range(20):
+            exchange(server, "GET", "/healthz", X_Request_Id=f"before-{number}")
+        exchange(server, "GET", "/api/tags", X_Request_Id="fails")
+
+    ids = [line["request_id"] for line in lines_of(log) if "request_id" in line]
+    assert ids == [*(f"before-{number}" for number in range(20)), "fails", "fails"]
+    assert "traceback" in lines_of(log)[-2]
+
+
 # For people
 
 
@@ -187,8 +201,8 @@ def test_people_read_the_same_in_one_short_line(tmp_path):
         token = server.token("ann")
         answer, body = exchange(server, "GET", "/api/user", Authorization=f"Token {token}")
         exchange(server, "GET", "/nothing")
-        *_, known, unknown = log.read_text().splitlines()
 
+    *_, known, unknown = log.read_text().splitlines()
     assert re.fullmatch(HUMAN % (answer.headers["X-Request-Id"], len(body)), known)
     assert re.search(r"  GET unmatched 404 in \d+\.\d ms \(SQL 0\.0\), 36 bytes, user -$", unknown)
 
@@ -225,8 +239,8 @@ def test_whatever_a_client_sends_a_line_stays_a_line(tmp_path, log_format):
         ]
         for path in b"/\x1b[2J\x7f", b"/api/tags/%C2%85", b"/api/articles?tag=\x1b%0aforged":
             server.sends(b"GET ", path, b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        written = log.read_bytes()
 
+    written = log.read_bytes()
     lines = [line for line in written.decode().splitlines() if "ROWBOAT_TRUSTED_PROXY" not in line]
     assert statuses == [400] * 13 + [405] * 2
     assert len(lines) == 3
@@ -299,8 +313,8 @@ def test_the_log_holds_nothing_that_people_sent(tmp_path, log_format):
             server.ask("POST", "/api/articles", {"article": article}, **sent),
             server.ask("GET", "/api/articles?tag=hertag&author=annabella", **sent),
         ]
-        written = log.read_text()
 
+    written = log.read_text()
     assert [status for status, _ in answers] == [200, 401, 202, 200, 200, 200, 500, 500]
     assert "no such table" in written
     parts = [*personal.values(), *article.values(), token, "wrong horse", "HerBrowser", "192.0.2.77", "127.0.0.1"]
@@ -341,8 +355,8 @@ def test_a_mistake_of_ours_is_logged_with_its_traceback_and_tells_the_client_not
         answer, body = exchange(server, "GET", "/api/tags", Origin="https://example.org", X_Request_Id="finds-a-bug")
         asks = b"HEAD /api/tags HTTP/1.1\r\nHost: here\r\nX-Request-Id: head-finds-it\r\nConnection: close\r\n\r\n"
         status, _, nothing = server.sends(asks)
-        written = log.read_text()
 
+    written = log.read_text()
     assert answer.status == status == 500
     assert json.loads(body) == {"errors": {"server": ["internal error"]}}
     assert nothing == b""
@@ -485,6 +499,22 @@ def test_a_log_that_cannot_be_written_keeps_nobody_from_being_answered(tmp_path,
     for file in server.database.parent.iterdir():
         assert b'"sql_ms"' not in file.read_bytes()
     assert "{" not in server.log.read_text()
+
+
+def test_a_reader_that_stands_still_keeps_nobody_from_being_answered(tmp_path):
+    reading, writing = os.pipe()
+    with open(reading, "rb") as pipe, serving(tmp_path, "--workers", "1", stderr=writing) as server:
+        os.close(writing)
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+            for _ in range(2000):  # four times what the pipe holds
+                connection.request("GET", "/healthz")
+                connection.getresponse().read()
+        with ThreadPoolExecutor(1) as reader:
+            read = reader.submit(pipe.read)
+            assert stop(server) == 0
+            lines = [json.loads(line) for line in read.result().splitlines()]
+
+    assert sum(line.get("route") == "/healthz" for line in lines) == 2000
 
 
 # Sentry
