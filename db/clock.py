@@ -15,4 +15,4 @@ def ago(duration: timedelta) -> str:
 
 def stamp(moment: datetime) -> str:
     """A moment in UTC, in the form of `now`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

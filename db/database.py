@@ -47,7 +47,7 @@ class Database:
         self._writer = Writer(
             lambda: self._connect(synchronous=synchronous),
             WriteLock(path),
-            lambda seconds: self.waited(seconds),
+            self._locked,
         )
 
     def read(self, *names: str, **parameters: Any) -> Any:
@@ -120,12 +120,15 @@ class Database:
 
     def close(self) -> None:
         """Finish the queued writes, then close every connection."""
-        self._writer.close(self._wait_s)
+        self._writer.close(self._wait_s, self._close_readers)
+        self._in_use.close()
+
+    def _close_readers(self) -> None:
+        """In turn with other processes: SQLite's last connection brings the WAL home, and of two at once neither is."""
         self._watcher.close()
         for connection in self._readers:
             connection.close()
         self._readers.clear()
-        self._in_use.close()
 
     def remembered(self) -> dict[Any, Any]:
         """A dict that is replaced by an empty one at each commit of any process (see db/watcher.py)."""
@@ -135,12 +138,15 @@ class Database:
         files = self._named(names)
 
         def call(connection: sqlite3.Connection) -> Any:
-            self._require_in_place()
             with _unavailable_told():
                 row = _run(connection, files, parameters, ran)
                 return row.get("response") if row else None
 
         return self._writer.submit(call)
+
+    def _locked(self, seconds: float) -> None:
+        self.waited(seconds)
+        self._require_in_place()
 
     def _ran(self) -> Ran:
         ran: Ran = getattr(self._threads, "ran", [])

@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
-from db.errors import Unavailable
+from db.errors import StartupError, Unavailable
 from db.lock import WriteLock
 
 Call = Callable[[sqlite3.Connection], Any]
@@ -23,18 +24,19 @@ class Writer:
 
     All that waited together share one commit, hence one fsync; no future has a result before that commit.
     A call that raises is undone alone, and its future raises the same. An error that ends the whole
-    transaction, such as a full disk, fails every call of the batch with Unavailable: none was stored. `waited` hears
-    for each batch how many seconds the lock took."""
+    transaction, such as a full disk, fails every call of the batch with Unavailable: none was stored. `locked` is
+    called for each batch once the lock is held, with the seconds that this took; what it raises ends the batch, too."""
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], lock: WriteLock, waited: Callable[[float], None]
+        self, connect: Callable[[], sqlite3.Connection], lock: WriteLock, locked: Callable[[float], None]
     ) -> None:
         self._connect = connect
-        self._waited = waited
+        self._locked = locked
         self._connection: sqlite3.Connection | None = None
         self._lock = lock
         self._calls: queue.SimpleQueue[Queued | None] = queue.SimpleQueue()
         self._closed = False
+        self._at_last: Callable[[], None] = lambda: None
         self._closing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
@@ -50,8 +52,9 @@ class Writer:
             self._calls.put((future, call))
         return future
 
-    def close(self, wait_s: float) -> None:
-        """Finish what is queued, then stop; waits at most `wait_s` seconds for it."""
+    def close(self, wait_s: float, at_last: Callable[[], None]) -> None:
+        """Finish what is queued, call `at_last` under the lock, then stop; waits at most `wait_s` seconds for it."""
+        self._at_last = at_last
         with self._closing:
             self._closed = True
             self._calls.put(None)
@@ -61,8 +64,10 @@ class Writer:
         # One batch a call: while it waits for the next, the thread holds on to nothing of the last.
         while self._serve_batch():
             pass
-        if self._connection:
-            self._connection.close()
+        with suppress(StartupError), self._lock:
+            if self._connection:
+                self._connection.close()
+            self._at_last()
         self._lock.close()
 
     def _serve_batch(self) -> bool:
@@ -76,7 +81,7 @@ class Writer:
             self._connection = self._connection or self._connect()
             began = time.perf_counter()
             with self._lock:  # as long as this waits, those who give up can cancel
-                self._waited(time.perf_counter() - began)
+                self._locked(time.perf_counter() - began)
                 stopping = self._add_waiting(batch)
                 outcomes = _run_in_one_transaction(self._connection, batch)
         except BaseException as error:  # whatever it was: those who wait are told, and the thread lives on

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -324,6 +324,26 @@ def test_closing_gives_every_file_back(db):
     assert [path for path in db.path.parent.iterdir() if descriptors(path)] == []
 
 
+def test_processes_that_end_at_once_close_in_turn_so_that_the_last_one_takes_the_write_ahead_log_along(db):
+    db.close()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        both = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", CLOSES, str(db.path), name], cwd=HOME, **pipes))
+            for name in ("ann", "bob")
+        ]
+        for process in both:
+            assert process.stdout.readline() == b"has written\n"
+        with WriteLock(db.path):
+            for process in both:
+                process.stdin.close()
+            time.sleep(1)
+            assert [process.poll() for process in both] == [None, None]
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert not db.path.with_name("rowboat.db-wal").exists()
+
+
 def test_a_closed_database_takes_no_calls(db):
     db.close()
 
@@ -348,6 +368,21 @@ def test_two_databases_in_one_process_take_turns(db):
 
     assert len(stored(db)) == 150
     assert sum(isinstance(call.exception(), Refused) for call in calls) == 150
+
+
+CLOSES = """
+import sys
+from pathlib import Path
+from db import Database
+from tests.db.accounts import account
+
+db = Database(Path(sys.argv[1]), Path("sql"))
+db.row("users/newest")
+db.write("users/create", **account(sys.argv[2]))
+print("has written", flush=True)
+sys.stdin.read()
+db.close()
+"""
 
 
 WRITES = """
