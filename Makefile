@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
+# One process for each core.
+PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
+
 .PHONY: install run demo test test-all soak check bench outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
@@ -15,10 +18,10 @@ demo: install             ## the same, with demo content in data/demo.db
 	$(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## all tests that need only Python
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
-test-all: .venv/tests     ## all tests, in an order that is the same each time
-	$(BIN)/python -m pytest --randomly-seed=20260131
+test-all: .venv/tests     ## all tests, with chances that are the same each time
+	$(PYTEST) --randomly-seed=20260131
 
 soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
 	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults

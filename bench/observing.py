@@ -6,6 +6,7 @@ python -m bench.observing [ROUNDS] 2>/dev/null"""
 import io
 import json
 import logging
+import random
 import statistics
 import sys
 import tempfile
@@ -72,10 +73,10 @@ def main() -> None:
         with closing(Database(path, HOME / "sql")) as database:
             slug = json.loads(database.read("articles/list", page="[1]", total=1, me=None))["articles"][0]["slug"]
         applications = _applications(stack, path)
-        numbers = count()
+        numbers, chance = count(), random.Random(1)
         taken: dict[str, list[float]] = {what: [] for what in applications}
         for _ in range(rounds):
-            for what, application in applications.items():
+            for what, application in chance.sample(sorted(applications.items()), len(applications)):
                 requests = [_environ(f"/api/articles/{slug}", next(numbers)) for _ in range(_REQUESTS)]
                 began = time.perf_counter()
                 for environ in requests:
