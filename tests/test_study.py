@@ -826,5 +826,7 @@ def test_a_request_of_the_pages_own_leaves_the_callers_as_it_is(study, db):
     sent = study.get("/study/journey?path=/api/tags", headers={"X-Request-Id": "the-callers"})
 
     assert sent.headers["X-Request-Id"] == "the-callers"
+    assert sent.html.select_one("[aria-current]").get_text() == "One request"
+    assert 'route="/study/journey"' in study.get("/metrics").text
     assert sent.status_int == 200
     assert Api(study).tags() == ["rowing", "morning"]
