@@ -4,7 +4,7 @@ import io
 import sys
 import time
 from dataclasses import dataclass, field
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -28,19 +28,10 @@ class Call:
     calls: list["Call"] = field(default_factory=list)
 
 
-@dataclass
-class Answer:
-    """What was answered: status, headers, body, what ran in SQL, and the milliseconds of it all."""
+def send(app: WSGIApplication, path: str, query: str) -> SimpleNamespace:
+    """Send a GET without a token through the whole application, as it would come from this client.
 
-    status: str
-    headers: list[tuple[str, str]]
-    body: bytes
-    ran: list[tuple[str, float]]
-    ms: float
-
-
-def send(app: WSGIApplication, path: str, query: str) -> Answer:
-    """Send a GET without a token through the whole application, as it would come from this client."""
+    Returns status, headers, body, what ran in SQL with its seconds, and the milliseconds of it all."""
     outer = request.environ
     kept = {name: outer[name] for name in outer if name.startswith(("SERVER_", "wsgi.", "REMOTE_", "HTTP_HOST"))}
     there = unquote_to_bytes(path).decode("latin-1")  # as WSGI has it
@@ -55,7 +46,7 @@ def send(app: WSGIApplication, path: str, query: str) -> Answer:
     finally:  # Bottle's are those of the thread
         request.bind(outer)
         response.bind()
-    return Answer(started[0], started[1], body, list(environ["rowboat.ran"]), ms)
+    return SimpleNamespace(status=started[0], headers=started[1], body=body, ran=environ["rowboat.ran"], ms=ms)
 
 
 def trace(app: WSGIApplication, path: str, query: str) -> list[Call]:
@@ -85,7 +76,7 @@ def trace(app: WSGIApplication, path: str, query: str) -> list[Call]:
         send(app, path, query)
     finally:
         sys.setprofile(before)
-    return _short(top)
+    return top
 
 
 def _said(known: dict[str, Any], name: str) -> str:
@@ -95,14 +86,3 @@ def _said(known: dict[str, Any], name: str) -> str:
         thing = getattr(thing, part, None) if thing else known.get(part)
         said = (thing.__doc__ if thing and part != "apply" else "") or said  # what a plugin does, its class says
     return " ".join(said.split("\n\n")[0].split())
-
-
-def _short(calls: list[Call]) -> list[Call]:
-    """Without helpers that call nothing: those that begin with _, and those that were shown just before."""
-    kept: list[Call] = []
-    for call in calls:
-        call.calls = _short(call.calls)
-        repeated = kept and (kept[-1].file, kept[-1].line) == (call.file, call.line)
-        if call.sql or call.calls or not (call.name.rpartition(".")[2].startswith("_") or repeated):
-            kept.append(call)
-    return kept

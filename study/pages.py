@@ -15,8 +15,9 @@ from db import Database
 from db.migrations import find_migrations
 from db.schema import Thing, things
 from middleware import WSGIApplication
+from plugins.errors import CONSTRAINTS
 from plugins.validation import sent_query
-from study import journey, plans, routes, running, sources, tables
+from study import journey, plans, routes, running, sources
 
 _FOLDER = Path(__file__).parent
 _ORM = _FOLDER / "orm.json"
@@ -70,7 +71,7 @@ def answer(database: Database, api: Iterable[routes.Route], app: WSGIApplication
 
 def _show(name: str, title: str, status: int = 200, **values: Any) -> HTTPResponse:
     known = {"title": title, "path": request.path, "code": sources.code, "routes": routes, "running": running}
-    known |= {"plans": plans, "tables": tables, "sources": sources, "render": _render}
+    known |= {"plans": plans, "sources": sources, "render": _render}
     return _sent(_render(name, **known | values), "text/html; charset=utf-8", status)
 
 
@@ -130,19 +131,19 @@ def _table(study: Study, name: str) -> HTTPResponse:
             used = plans.indexes_of(connection, shape, file)
             for each in [*used, *plans.touched(connection, study.things, file)]:
                 users.setdefault(each, []).append(file.name)
-    return _show("table", name, study=study, table=table, shape=shape, users=users)
+    return _show("table", name, study=study, table=table, shape=shape, users=users, errors=CONSTRAINTS)
 
 
 @_page("/study/schema")
 def _schema(study: Study) -> HTTPResponse:
     drawn = _DRAWING.exists()
-    return _show("schema", "The schema", study=study, scripts=find_migrations(tables.SCHEMA), drawn=drawn)
+    return _show("schema", "The schema", study=study, scripts=find_migrations(sources.SCHEMA), drawn=drawn)
 
 
 @_page("/study/schema/<name>")
 def _script(study: Study, name: str) -> HTTPResponse:
-    script = {each.up.stem: each for each in find_migrations(tables.SCHEMA)}[name]
-    made = [thing for name, thing in study.things.items() if script in tables.history().get(name, [])]
+    script = {each.up.stem: each for each in find_migrations(sources.SCHEMA)}[name]
+    made = [thing for name, thing in study.things.items() if script in sources.history().get(name, [])]
     return _show("script", script.up.name, script=script, made=made)
 
 

@@ -1,6 +1,6 @@
 % rebase("layout.tpl")
 % text = file.path.read_text(encoding="utf-8")
-% described = tables.parameters(text)
+% described = sources.parameters(text)
 % def named(index):
 % its = shape["indexes"][index]
 <a href="/study/tables/{{its["table"]}}#{{index}}">{{index if its["origin"] == "c" else f"{its['table']} ({', '.join(its['columns'])})"}}</a>\\

@@ -4,7 +4,13 @@
 % end
 % def tree(calls):
 <ul class="plan">
+% before = None
 % for call in calls:
+% place, before = before, (call.file, call.line)
+% is_helper = call.name.rpartition(".")[2].startswith("_") or place == before
+% if is_helper and not call.sql and not any(each.sql or each.calls or not each.name.startswith("_") for each in call.calls):
+%     continue
+% end
 <li><p>\\
 % if call.sql:
 Runs <a href="/study/sql/{{call.sql}}">{{call.sql}}</a>\\

@@ -1,9 +1,9 @@
 % rebase("layout.tpl")
-% said, its = tables.comments(table.sql), shape["tables"][table.name]
+% said, its = sources.comments(table.sql), shape["tables"][table.name]
 % indexes = {name: index for name, index in shape["indexes"].items() if index["table"] == table.name}
 % triggers = [thing for thing in study.things.values() if thing.kind == "trigger" and thing.table == table.name]
 % def made(name):
-% for number, migration in enumerate(tables.history().get(name, [])):
+% for number, migration in enumerate(sources.history().get(name, [])):
 {{", then " if number else ""}}<a href="/study/schema/{{migration.up.stem}}">{{migration.up.name}}</a>\\
 % end
 % end
@@ -39,7 +39,7 @@
 % owned = [(index["origin"], index["columns"]) for index in indexes.values() if index["origin"] != "c"]
 % words = {"pk": "PRIMARY KEY", "u": "UNIQUE"}
 % constraints = [(f"{words[kind]} ({', '.join(over)})", ", ".join(f"{table.name}.{each}" for each in over)) for kind, over in owned]
-% constraints += [(f"{name}: {check}", name) for name, check in tables.checks(table.sql)]
+% constraints += [(f"{name}: {check}", name) for name, check in sources.checks(table.sql)]
 % if constraints:
 <div class="scroll" tabindex="0" role="region" aria-label="Constraints">
 <table>
@@ -47,7 +47,7 @@
 <thead><tr><th scope="col">Constraint</th><th scope="col">Error</th></tr></thead>
 <tbody>
 % for text, key in constraints:
-% error = tables.CONSTRAINTS.get(key)
+% error = errors.get(key)
 <tr><th scope="row"><code>{{text}}</code></th>
 % if error:
 % status, field, message = error
@@ -88,8 +88,8 @@ SQLite's own (<code>{{name}}</code>), for the {{"PRIMARY KEY" if index["origin"]
 % made(table.name)
 .
 % end
-% scripts = tables.history().get(name)
-% why = scripts and tables.comments(scripts[0].up.read_text(encoding="utf-8")).get(name)
+% scripts = sources.history().get(name)
+% why = scripts and sources.comments(scripts[0].up.read_text(encoding="utf-8")).get(name)
 % if why:
 <span class="note">“{{why}}”</span>
 % end
