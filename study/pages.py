@@ -20,6 +20,7 @@ from plugins.validation import sent_query
 from study import journey, plans, routes, running, sources
 
 _FOLDER = Path(__file__).parent
+_TEMPLATES = [str(_FOLDER / "templates")]
 _ORM = _FOLDER / "orm.json"
 _DRAWING = sources.HOME / "docs/schema.svg"
 _POLICY = (
@@ -76,7 +77,7 @@ def _show(name: str, title: str, status: int = 200, **values: Any) -> HTTPRespon
 
 
 def _render(name: str, **values: Any) -> str:
-    return str(template(name, template_lookup=[str(_FOLDER / "templates")], **values))
+    return str(template(name, template_lookup=_TEMPLATES, **values))
 
 
 def _sent(body: str | bytes, kind: str, status: int = 200) -> HTTPResponse:

@@ -5,7 +5,7 @@ import functools
 import inspect
 import json
 import textwrap
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +17,7 @@ def files_of(route: Route, names: Collection[str]) -> dict[str, str]:
     _, _, handler, options = route
     optional = {"sessions/find": "with a token" if options["auth"] == "optional" else ""} if "auth" in options else {}
     found = {name: when for name, when in optional.items() if name in names}
-    for name, condition in _named(handler, names, [handler]):
+    for name, condition in _behind(handler, frozenset(names)):
         found[name] = condition and found.get(name, condition)
     return found
 
@@ -25,29 +25,28 @@ def files_of(route: Route, names: Collection[str]) -> dict[str, str]:
 def _named(function: Callable[..., Any], names: Collection[str], seen: list[Any]) -> Iterator[tuple[str, str]]:
     """Each SQL file that a function of handlers/ names, itself or in those that it calls, and under which condition."""
 
-    def look(nodes: list[ast.AST], given: str) -> Iterator[tuple[str, str]]:
+    def look(nodes: Iterable[ast.AST], given: str) -> Iterator[tuple[str, str]]:
         for node in nodes:
             if isinstance(node, ast.Constant) and node.value in names:
                 yield str(node.value), given
             elif isinstance(node, ast.If | ast.IfExp):
-                parts = [[each] if isinstance(each, ast.expr) else list(each) for each in (node.body, node.orelse)]
+                parts = [each if isinstance(each, list) else [each] for each in (node.body, node.orelse)]
                 yield from look([node.test], given)
-                yield from look([*parts[0]], f"if {ast.unparse(node.test)}")
-                yield from look([*parts[1]], "otherwise")
+                yield from look(parts[0], f"if {ast.unparse(node.test)}")
+                yield from look(parts[1], "otherwise")
             elif isinstance(node, ast.Name) and inspect.isfunction(called := function.__globals__.get(node.id)):
                 if called.__module__.startswith("handlers.") and called not in seen:
                     seen.append(called)
                     yield from ((name, when or given) for name, when in _named(called, names, seen))
             else:
-                yield from look([*ast.iter_child_nodes(node)], given)
+                yield from look(ast.iter_child_nodes(node), given)
 
-    yield from look(_body(function), "")
+    yield from look(ast.parse(textwrap.dedent(inspect.getsource(function))).body[:1], "")
 
 
 @functools.cache
-def _body(function: Callable[..., Any]) -> list[ast.AST]:
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    return [*definition.body] if isinstance(definition, ast.FunctionDef) else []
+def _behind(handler: Callable[..., Any], names: frozenset[str]) -> list[tuple[str, str]]:
+    return list(_named(handler, names, [handler]))
 
 
 def query_of(route: Route) -> list[str]:
