@@ -94,7 +94,9 @@ def make_app(
     _add_metrics(app, config, database, metrics)
     answers = with_errors(with_server_timing(with_cache(app, database), config))
     answers = with_security_headers(with_cors(answers, config.cors_origins))
-    return with_request_id(with_records(answers, database, metrics, config))
+    whole = with_request_id(with_records(answers, database, metrics, config))
+    _add_study(app, config, database, whole)
+    return whole
 
 
 @functools.cache
@@ -139,6 +141,19 @@ def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metri
         return HTTPResponse(metrics.exposition(database), 200, **_ASKED_ANEW | {"Content-Type": CONTENT_TYPE})
 
     app.route("/metrics", "GET", exposition, secret=True, skip=["database"])
+
+
+def _add_study(app: Bottle, config: Config, database: Database, whole: WSGIApplication) -> None:
+    """The pages of study/, in study mode alone."""
+
+    def page(path: str = "") -> HTTPResponse:
+        if not is_in_study_mode(request.environ, config):
+            raise not_found("route")
+        from study import pages  # not before somebody asks: it loads Pygments
+
+        return pages.answer(database, routes(), whole)
+
+    app.route(["/study", "/study/", "/study/<path:path>"], "GET", page, secret=True, skip=["database"])
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Database:
         self._watcher = Watcher(lambda: connect(path, query_only=True))
         self._files = identity(path)
         self._writer = Writer(
-            lambda: self._connect(synchronous=synchronous),
+            lambda: self.connect(synchronous=synchronous),
             WriteLock(path),
             self._locked,
         )
@@ -88,7 +88,7 @@ class Database:
         file = self.files[name]
         unbound = dict.fromkeys(file.parameters)
         # A reader's connection does not trust the schema, and compiles no write that fills a search index.
-        with _unavailable_told(), closing(self._connect()) as connection:
+        with _unavailable_told(), closing(self.connect()) as connection:
             return [
                 step
                 for statement in file.statements
@@ -130,6 +130,14 @@ class Database:
             connection.close()
         self._readers.clear()
 
+    def connect(self, **options: Any) -> sqlite3.Connection:
+        """A connection of the caller's own; the options are those of db.connection. Raises Unavailable."""
+        self._require_in_place()  # another file of this name would share the WAL, and its index, with ours
+        try:
+            return connect(self.path, **options)
+        except StartupError as error:  # the program has started long ago
+            raise Unavailable(str(error)) from error
+
     def remembered(self) -> dict[Any, Any]:
         """A dict that is replaced by an empty one at each commit of any process (see db/watcher.py)."""
         return self._watcher.remembered()
@@ -158,17 +166,10 @@ class Database:
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
-            connection = self._connect(query_only=True)
+            connection = self.connect(query_only=True)
             self._threads.connection = connection
             self._readers.append(connection)
         return connection
-
-    def _connect(self, **options: Any) -> sqlite3.Connection:
-        self._require_in_place()  # another file of this name would share the WAL, and its index, with ours
-        try:
-            return connect(self.path, **options)
-        except StartupError as error:  # the program has started long ago
-            raise Unavailable(str(error)) from error
 
     def _require_in_place(self) -> None:
         """SQLite goes on with a file that was moved or deleted, which nobody would open again."""
