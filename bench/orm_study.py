@@ -186,7 +186,7 @@ def study(articles, rounds):
                 each.ours(slug)
     return {
         "measured": f"{articles:,} articles; medians of {rounds} rounds, in turns and on one core, from the call to "
-        "the answer as JSON, without HTTP and without finding out who calls; each statement by itself, without the ORM. "
+        "the answer as JSON, without HTTP and finding out who calls; each statement by itself, without the ORM. "
         f"SQLAlchemy {version('SQLAlchemy')}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}.",
         "command": f"python -m bench.orm_study --articles {articles} --rounds {rounds}",
         "files": {each.name: each.told() for each in studies},
