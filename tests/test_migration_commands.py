@@ -459,8 +459,8 @@ def test_a_table_of_a_million_rows_is_built_anew_in_less_than_100_mb(boats):
 
 
 def test_a_pair_that_is_not_written_yet_is_not_applied(fork):
-    fork.says("migration", "new", "bookmarks")
-    script = sorted(fork.folder.glob("*_bookmarks.sql"))[0]
+    fork.says("migration", "new", "oars")
+    script = sorted(fork.folder.glob("*_oars.sql"))[0]
 
     assert fork.error("migrate") == f"{script}: holds no statement yet; write it, or delete the pair"
     assert not fork.database.exists()
