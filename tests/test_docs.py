@@ -18,7 +18,7 @@ from config import Config, variable
 from deploy.grafana import DASHBOARD, dashboard
 from metrics import METRICS
 from tests.conftest import HOME
-from tests.documents import copy_checkout, demo_server
+from tests.documents import copy_checkout, server
 
 DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
 
@@ -142,7 +142,7 @@ def demo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     if not shutil.which("curl"):
         pytest.skip("needs curl")
     clone = copy_checkout(HOME, tmp_path / "rowboat")
-    with demo_server(clone) as port:
+    with server(clone) as port:
         yield clone, port
 
 
