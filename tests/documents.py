@@ -55,7 +55,7 @@ def server(home: Path, target: str = "demo") -> Iterator[int]:
 
 
 def _port(process: subprocess.Popen[bytes], output: Path) -> int:
-    for _ in range(300):
+    for _ in range(600):
         started = re.search(r"Rowboat on http://127\.0\.0\.1:(\d+)/", output.read_text())
         if started:
             return int(started[1])
