@@ -494,18 +494,18 @@ def test_a_copy_is_for_those_who_may_read_the_database(fork):
 
 
 def test_sql_says_in_one_line_what_it_cannot_run(fork):
-    assert fork.error("sql", "users/newest") == (
+    assert fork.error("sql", "checks/version") == (
         f"{fork.database}: there is no such database; the commands migrate and serve make one"
     )
     fork.says("migrate", "--to", "3")
     fourth = find_migrations(fork.folder)[3]
-    assert fork.error("sql", "users/newest").endswith(f"are pending, from {fourth}; run the command migrate first")
+    assert fork.error("sql", "checks/version").endswith(f"are pending, from {fourth}; run the command migrate first")
     fork.says("migrate")
 
     assert "malformed JSON" in fork.error("sql", "accounts/render", "--param", "page=x")
     assert "too large" in fork.error("sql", "profiles/render", "--param", "username_key=x", "--param", f"me={2**64}")
-    file = fork.home / "sql/users/newest.sql"
+    file = fork.home / "sql/checks/version.sql"
     file.write_bytes(b"-- \xff")
-    assert fork.error("sql", "users/newest") == f"{file}: not UTF-8 text: invalid start byte at byte 3"
+    assert fork.error("sql", "checks/version") == f"{file}: not UTF-8 text: invalid start byte at byte 3"
     file.write_text("-- Nothing.\n")
-    assert fork.error("sql", "users/newest") == f"{file}: holds no statement; write it, or delete the file"
+    assert fork.error("sql", "checks/version") == f"{file}: holds no statement; write it, or delete the file"
