@@ -5,7 +5,7 @@ BIN = .venv/bin
 # One process for each core.
 PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install run demo test test-all soak check bench outdated clean
+.PHONY: install run demo test test-all soak check schema-drawing bench outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -30,6 +30,9 @@ check: .venv/tests        ## the linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
+
+schema-drawing: install   ## docs/schema.dot and docs/schema.svg; needs Graphviz
+	$(BIN)/python -m study.drawing
 
 bench: .venv-bench/bench  ## Rowboat beside others, see bench/README.md; QUICK=1 for a short run
 	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)

@@ -1,12 +1,9 @@
 """What the documents say is true: settings, routes, commands, the tests that they name, links, the README."""
 
 import dataclasses
-import os
 import re
 import shutil
-import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +18,7 @@ from config import Config, variable
 from deploy.grafana import DASHBOARD, dashboard
 from metrics import METRICS
 from tests.conftest import HOME
+from tests.documents import copy_checkout, server
 
 DOCUMENTS = [HOME / "README.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
 
@@ -108,7 +106,8 @@ def test_every_line_of_the_api_page_names_a_test():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_test_that_a_document_names_exists(document):
     for module, test in re.findall(r"`((?:\w+/)?test_\w+)::(test_\w+)`", document.read_text()):
-        source = (HOME / "tests" / f"{module}.py").read_text()
+        path = HOME / "tests" / f"{module}.py"
+        source = path.read_text() if path.exists() else document.read_text()  # a tutorial brings its own
         assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{document.name}: there is no {module}::{test}"
 
 
@@ -140,35 +139,11 @@ def _readme_commands() -> list[tuple[str, str]]:
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     """A copy of the project in which `make demo` is running, and its port."""
-    if not (HOME / ".venv/tests").exists():
-        pytest.skip("needs .venv, which `make test` builds")
     if not shutil.which("curl"):
         pytest.skip("needs curl")
-    clone = tmp_path / "rowboat"
-    shutil.copytree(HOME, clone, ignore=shutil.ignore_patterns(".venv*", ".git", "data", ".*_cache", "__pycache__"))
-    (clone / ".venv").symlink_to(HOME / ".venv")
-    output = tmp_path / "output"
-    with output.open("w") as log:
-        environment = os.environ | {"ROWBOAT_PORT": "0", "PYTHONUNBUFFERED": "1"}
-        server = subprocess.Popen(
-            ["make", "demo"], cwd=clone, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        yield clone, _port(server, output)
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait(10)
-
-
-def _port(server: subprocess.Popen[bytes], output: Path) -> int:
-    for _ in range(300):
-        started = re.search(r"Rowboat on http://127\.0\.0\.1:(\d+)/", output.read_text())
-        if started:
-            return int(started[1])
-        assert server.poll() is None, output.read_text()
-        time.sleep(0.1)
-    raise AssertionError(f"make demo does not serve: {output.read_text()}")
+    clone = copy_checkout(HOME, tmp_path / "rowboat")
+    with server(clone) as port:
+        yield clone, port
 
 
 def test_the_commands_in_the_readme_print_what_it_shows(demo):

@@ -43,12 +43,12 @@ def test_when_all_is_well_it_says_so(api):
 
 
 def test_to_ask_changes_nothing(api, db):
-    before = sqlite(db, "PRAGMA data_version"), sqlite(db, "SELECT * FROM totals")
+    before = sqlite(db, "PRAGMA data_version"), sqlite(db, "SELECT * FROM attempts")
 
     for _ in range(3):
         api.client.get("/readyz")
 
-    assert (sqlite(db, "PRAGMA data_version"), sqlite(db, "SELECT * FROM totals")) == before
+    assert (sqlite(db, "PRAGMA data_version"), sqlite(db, "SELECT * FROM attempts")) == before
 
 
 def test_while_somebody_holds_the_lock_it_cannot_be_written(db):

@@ -216,7 +216,7 @@ def test_whatever_is_counted_of_a_user_is_among_what_is_exported():
 
 
 def test_what_the_schema_gets_and_an_export_does_not_hold_is_missed(db, belongings):
-    sqlite(db, "CREATE TABLE bookmarks (reader INTEGER NOT NULL REFERENCES users (id), note TEXT NOT NULL)")
+    sqlite(db, "CREATE TABLE reminders (reader INTEGER NOT NULL REFERENCES users (id), note TEXT NOT NULL)")
     sqlite(db, "CREATE TABLE notices (id INTEGER PRIMARY KEY, user_id INTEGER, text TEXT)")
     sqlite(db, "CREATE TABLE pictures (article_id INTEGER REFERENCES articles (id), file TEXT)")
     sqlite(db, "ALTER TABLE users ADD COLUMN phone TEXT")
@@ -225,7 +225,7 @@ def test_what_the_schema_gets_and_an_export_does_not_hold_is_missed(db, belongin
     missed = missing(written, exported(ann)) - LEFT_OUT.keys()
 
     assert missed == {
-        *("bookmarks.note", "notices.id", "notices.text", "pictures.article_id", "pictures.file", "users.phone")
+        *("reminders.note", "notices.id", "notices.text", "pictures.article_id", "pictures.file", "users.phone")
     }
 
 

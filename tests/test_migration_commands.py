@@ -305,8 +305,8 @@ def test_two_servers_and_a_command_that_start_at_once_apply_each_script_once(for
     for server in servers:
         said, port = port_of(server)
         lines += said
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tags", timeout=30) as answer:
-            assert json.load(answer) == {"tags": []}
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as answer:
+            assert json.load(answer) == {"alive": True}
 
     applied = sorted(line.split(" in ")[0] for line in lines if line != "nothing to apply")
     assert applied == [f"applied {each}" for each in find_migrations(fork.folder)]
@@ -459,8 +459,8 @@ def test_a_table_of_a_million_rows_is_built_anew_in_less_than_100_mb(boats):
 
 
 def test_a_pair_that_is_not_written_yet_is_not_applied(fork):
-    fork.says("migration", "new", "bookmarks")
-    script = sorted(fork.folder.glob("*_bookmarks.sql"))[0]
+    fork.says("migration", "new", "oars")
+    script = sorted(fork.folder.glob("*_oars.sql"))[0]
 
     assert fork.error("migrate") == f"{script}: holds no statement yet; write it, or delete the pair"
     assert not fork.database.exists()
@@ -494,16 +494,18 @@ def test_a_copy_is_for_those_who_may_read_the_database(fork):
 
 
 def test_sql_says_in_one_line_what_it_cannot_run(fork):
-    assert fork.error("sql", "tags/list") == (
+    assert fork.error("sql", "checks/version") == (
         f"{fork.database}: there is no such database; the commands migrate and serve make one"
     )
     fork.says("migrate", "--to", "3")
-    assert fork.error("sql", "tags/list").endswith("are pending, from 0004 articles; run the command migrate first")
+    fourth = find_migrations(fork.folder)[3]
+    assert fork.error("sql", "checks/version").endswith(f"are pending, from {fourth}; run the command migrate first")
     fork.says("migrate")
 
-    assert "malformed JSON" in fork.error("sql", "articles/list", "--param", "page=x", "--param", "total=1")
+    assert "malformed JSON" in fork.error("sql", "accounts/render", "--param", "page=x")
     assert "too large" in fork.error("sql", "profiles/render", "--param", "username_key=x", "--param", f"me={2**64}")
-    (fork.home / "sql/tags/list.sql").write_bytes(b"-- \xff")
-    assert fork.error("sql", "tags/list").endswith("tags/list.sql: not UTF-8 text: invalid start byte at byte 3")
-    (fork.home / "sql/tags/list.sql").write_text("-- Nothing.\n")
-    assert fork.error("sql", "tags/list").endswith("tags/list.sql: holds no statement; write it, or delete the file")
+    file = fork.home / "sql/checks/version.sql"
+    file.write_bytes(b"-- \xff")
+    assert fork.error("sql", "checks/version") == f"{file}: not UTF-8 text: invalid start byte at byte 3"
+    file.write_text("-- Nothing.\n")
+    assert fork.error("sql", "checks/version") == f"{file}: holds no statement; write it, or delete the file"

@@ -1,5 +1,7 @@
 """Tables of routes: what does not fit in them stops the program before a request can find it."""
 
+import re
+
 import pytest
 
 import app
@@ -47,18 +49,19 @@ def test_every_row_of_ours_fits(db):
 
 
 def test_a_new_resource_is_a_pair_of_scripts_sql_files_a_module_and_a_word_in_app_py(fork):
+    up, down = fork.says("migration", "new", "boats")
     files = {
-        "schema/0015_bookmarks.sql": "CREATE TABLE bookmarks (name TEXT NOT NULL) STRICT;\n",
-        "schema/0015_bookmarks.down.sql": "DROP TABLE bookmarks;\n",
-        "sql/bookmarks/list.sql": "-- All.\n\nSELECT json_group_array(name) AS response FROM bookmarks;\n",
-        "handlers/bookmarks.py": 'def browse(db):\n    """All."""\n    return db.read("bookmarks/list")\n\n\n'
-        'ROUTES = [("GET", "/bookmarks", browse, {"cache": True})]\n',
-        "app.py": (fork.home / "app.py").read_text().replace('"admin"]', '"admin", "bookmarks"]'),
+        up: "CREATE TABLE boats (name TEXT NOT NULL) STRICT;\n",
+        down: "DROP TABLE boats;\n",
+        "sql/boats/list.sql": "-- All.\n\nSELECT json_group_array(name) AS response FROM boats;\n",
+        "handlers/boats.py": 'def browse(db):\n    """All."""\n    return db.read("boats/list")\n\n\n'
+        'ROUTES = [("GET", "/boats", browse, {"cache": True})]\n',
+        "app.py": (fork.home / "app.py").read_text().replace("RESOURCES = [", 'RESOURCES = ["boats", '),
     }
     for name, text in files.items():
         (fork.home / name).parent.mkdir(exist_ok=True)
         (fork.home / name).write_text(text)
 
-    assert fork.says("migrate")[-1].startswith("applied 0015 bookmarks")
-    assert fork.says("routes")[-1].split() == ["GET", "/bookmarks", "bookmarks/list"]
-    assert fork.says("sql", "bookmarks/list") == ["[]"]
+    assert re.match(r"applied \d{4} boats ", fork.says("migrate")[-1])
+    assert fork.says("routes")[0].split() == ["GET", "/boats", "boats/list"]
+    assert fork.says("sql", "boats/list") == ["[]"]

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from sqlalchemy import ForeignKey, Select, create_engine, event, func, select
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -70,6 +71,7 @@ class Favorite(Base):
     __tablename__ = "favorites"
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     article_id: Mapped[int] = mapped_column(ForeignKey("articles.id"), primary_key=True)
+    created_at: Mapped[str]
 
 
 class Slug(Base):
@@ -197,6 +199,13 @@ def add_comment(session: Session, article_id: int, author: User, body: str) -> C
     session.add(comment)
     session.commit()
     return comment
+
+
+def add_favorite(session: Session, article_id: int, user: User) -> None:
+    """Mark an article as a favorite of a user; twice changes nothing. It is stored when this returns."""
+    favorite = insert(Favorite).values(user_id=user.id, article_id=article_id, created_at=now())
+    session.execute(favorite.on_conflict_do_nothing())
+    session.commit()
 
 
 def tag_names(session: Session) -> list[str]:

@@ -1,5 +1,5 @@
 -- Find out whether there is a turn to write: waits for the lock and for what others write, and changes nothing.
 
-UPDATE totals
-   SET total = total
- WHERE name = '';
+UPDATE attempts
+   SET level = level
+ WHERE subject = '';

@@ -39,7 +39,7 @@ def refusal(schema, folder, script):
 
 
 def test_a_file_is_known_by_its_folder_and_its_name(schema, tmp_path):
-    script = "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL\n\nSELECT id FROM tags WHERE name = :name;\n"
+    script = "-- Who has\n-- this name.\n--\n--   :name  TEXT | NULL\n\nSELECT id FROM users WHERE username = :name;\n"
 
     file = loaded(schema, tmp_path, script)
 
@@ -53,12 +53,12 @@ def test_a_file_is_known_by_its_folder_and_its_name(schema, tmp_path):
 @pytest.mark.parametrize(
     ("script", "writes"),
     [
-        ("INSERT INTO totals (name) VALUES ('a');", True),
-        ("UPDATE totals SET total = 0;", True),
-        ("DELETE FROM totals;", True),
-        ("SELECT 1;\nDELETE FROM totals;", True),
-        ("DELETE FROM totals;\nSELECT 1;", True),
-        ("SELECT 'DELETE FROM totals' FROM json_each('[]');", False),
+        ("INSERT INTO attempts (subject) VALUES ('a');", True),
+        ("UPDATE attempts SET level = 0;", True),
+        ("DELETE FROM attempts;", True),
+        ("SELECT 1;\nDELETE FROM attempts;", True),
+        ("DELETE FROM attempts;\nSELECT 1;", True),
+        ("SELECT 'DELETE FROM attempts' FROM json_each('[]');", False),
     ],
 )
 def test_a_file_that_writes_in_any_statement_is_known_to_write(schema, tmp_path, script, writes):
@@ -68,15 +68,15 @@ def test_a_file_that_writes_in_any_statement_is_known_to_write(schema, tmp_path,
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("-- Ask.\n\nSELECT id,\n       titel\n  FROM articles;", "4: no such column: titel"),
-        ("-- Ask.\n\nSELECT articles.titel\n  FROM articles;", "3: no such column: articles.titel"),
-        ("INSERT INTO tags (\n    nam\n) VALUES ('a');", "2: table tags has no column named nam"),
-        ("UPDATE tags\n   SET nam = 'a';", "2: no such column: nam"),
-        ("SELECT id\n  FROM artcles;", "2: no such table: artcles"),
-        ("SELECT 1;\n\nSELECT id\n  FROM artcles;", "4: no such table: artcles"),
-        ("SELECT id\n  FRM articles;", '2: near "articles": syntax error'),
-        ("SELECT id,\n  FROM articles;", '2: near "FROM": syntax error'),
-        ("SELECT id\n  FROM articles\n WHERE", "1: incomplete input"),
+        ("-- Ask.\n\nSELECT id,\n       titel\n  FROM users;", "4: no such column: titel"),
+        ("-- Ask.\n\nSELECT users.titel\n  FROM users;", "3: no such column: users.titel"),
+        ("INSERT INTO attempts (\n    nam\n) VALUES ('a');", "2: table attempts has no column named nam"),
+        ("UPDATE attempts\n   SET nam = 'a';", "2: no such column: nam"),
+        ("SELECT id\n  FROM uers;", "2: no such table: uers"),
+        ("SELECT 1;\n\nSELECT id\n  FROM uers;", "4: no such table: uers"),
+        ("SELECT id\n  FRM users;", '2: near "users": syntax error'),
+        ("SELECT id,\n  FROM users;", '2: near "FROM": syntax error'),
+        ("SELECT id\n  FROM users\n WHERE", "1: incomplete input"),
     ],
 )
 def test_a_file_that_does_not_compile_stops_the_program_with_its_line(schema, tmp_path, script, message):
@@ -87,7 +87,7 @@ def test_a_file_that_does_not_compile_stops_the_program_with_its_line(schema, tm
     ("script", "message"),
     [
         (
-            "-- Ask.\n--\n--   :slug  TEXT  a slug\n\nSELECT 1 -- :slgu\n FROM slugs\n WHERE slug = :slgu;",
+            "-- Ask.\n--\n--   :slug  TEXT  a slug\n\nSELECT 1 -- :slgu\n FROM attempts\n WHERE subject = :slgu;",
             "7: :slgu is not in the header; list it there, or correct the name",
         ),
         (
@@ -205,10 +205,10 @@ def test_a_file_has_no_transaction_and_no_pragma(schema, tmp_path, statement, wh
 
 
 def test_compiling_a_file_does_not_run_it(schema, tmp_path):
-    loaded(schema, tmp_path, "INSERT INTO tags (name) VALUES ('rowing');\nDELETE FROM totals;")
+    loaded(schema, tmp_path, "INSERT INTO attempts VALUES ('rowing', 0, 0, 0);\nDELETE FROM audit_horizon;")
 
-    assert schema.execute("SELECT count(*) FROM tags").fetchone() == (0,)
-    assert schema.execute("SELECT count(*) FROM totals").fetchone() == (1,)
+    assert schema.execute("SELECT count(*) FROM attempts").fetchone() == (0,)
+    assert schema.execute("SELECT count(*) FROM audit_horizon").fetchone() == (1,)
 
 
 def test_what_a_file_may_not_do_the_connection_still_may(schema, tmp_path):

@@ -108,7 +108,7 @@ def test_a_migration_that_is_killed_has_changed_all_or_nothing_and_the_next_one_
     newest = len(list(grown.folder.glob("*.down.sql")))
     grown.add("longer", "UPDATE articles SET body = body || 'Longer.';\nUPDATE users SET bio = 'Longer';\n")
     grown.add(
-        "bookmarks", "CREATE TABLE bookmarks (article_id INTEGER NOT NULL) STRICT;\nUPDATE users SET bio = 'New';\n"
+        "reminders", "CREATE TABLE reminders (article_id INTEGER NOT NULL) STRICT;\nUPDATE users SET bio = 'New';\n"
     )
     seconds = seconds_of(grown, "migrate")
     seen = set()
