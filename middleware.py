@@ -24,11 +24,8 @@ _LOG = logging.getLogger("rowboat")
 
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_SECURITY_HEADERS = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
-]
+_SECURITY_HEADERS = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
+_POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
 # A name or an address of this machine, with a port or without.
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|::1|\[::1\])(:\d+)?", re.IGNORECASE | re.ASCII)
@@ -126,10 +123,15 @@ def with_errors(app: WSGIApplication) -> WSGIApplication:
 def with_security_headers(app: WSGIApplication) -> WSGIApplication:
     """Tell browsers to take each answer for the data that it is, and to run, frame and pass on nothing.
 
+    A page brings a Content-Security-Policy of its own.
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html)"""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        return app(environ, _adding(_SECURITY_HEADERS, start_response))
+        def start(status: str, own: Headers, exc_info: Any = None) -> Any:
+            policy = [] if _POLICY[0] in dict(own) else [_POLICY]
+            return start_response(status, own + _SECURITY_HEADERS + policy, exc_info)
+
+        return app(environ, start)
 
     return answer
 
