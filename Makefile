@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install run demo test test-all soak check bench outdated clean
+.PHONY: install run demo test test-all soak check bench screenshots outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -30,6 +30,9 @@ check: .venv/tests        ## the linters
 
 bench: .venv-bench/bench  ## Rowboat beside others, see bench/README.md; QUICK=1 for a short run
 	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+screenshots: .venv/tests  ## the pictures in docs/images anew; needs chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 outdated: .venv/tests     ## newer releases of what is pinned
 	$(BIN)/pip list --outdated
