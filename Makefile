@@ -5,7 +5,7 @@ BIN = .venv/bin
 # One process for each core.
 PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install run demo test test-all soak check schema-drawing bench outdated clean
+.PHONY: install run demo test test-all soak check schema-drawing bench screenshots outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -36,6 +36,9 @@ schema-drawing: install   ## docs/schema.dot and docs/schema.svg; needs Graphviz
 
 bench: .venv-bench/bench  ## Rowboat beside others, see bench/README.md; QUICK=1 for a short run
 	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+screenshots: .venv/tests  ## the pictures in docs/images anew; needs chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 outdated: .venv/tests     ## newer releases of what is pinned
 	$(BIN)/pip list --outdated

@@ -89,7 +89,7 @@ def make_app(
     for method, path, handler, options in routes():
         require_consistent(method, path, handler, options, database.files)
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
-    _add_documents(app)
+    _add_documents(app, config)
     _add_health(app, readiness(config, database, is_draining))
     _add_metrics(app, config, database, metrics)
     answers = with_errors(with_server_timing(with_cache(app, database), config))
@@ -107,12 +107,39 @@ def document() -> str:
     return json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
 
 
-def _add_documents(app: Bottle) -> None:
-    """What describes the API: the OpenAPI document, and at / where to find it."""
-    index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json"})
+@functools.cache
+def _document_with_samples() -> str:
+    from study import reference  # not before somebody asks
+
+    return reference.with_samples(document(), routes())
+
+
+def _add_documents(app: Bottle, config: Config) -> None:
+    """What describes the API: the OpenAPI document, a viewer for it at /docs, and at / where to find them."""
+    index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json", "docs": "/docs"})
     skip = ["database"]
+
+    def page(name: str) -> HTTPResponse:
+        from study import reference  # not before somebody asks
+
+        return reference.page(name, version=VERSION, study=is_in_study_mode(request.environ, config))
+
+    def home() -> HTTPResponse:
+        if request.get_header("Accept", "").startswith("text/html"):  # as browsers do, and programs do not
+            return page("home.html")
+        return HTTPResponse(index, 200, {"Content-Type": JSON, "Vary": "Accept"})
+
+    def file(name: str) -> HTTPResponse:
+        from study import reference
+
+        return reference.file(name)
+
     app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", document, skip=skip)
-    app.route(["/", *PREFIXES], "GET", lambda: index, skip=skip)
+    app.route(PREFIXES, "GET", lambda: index, skip=skip)
+    app.route("/", "GET", home, skip=skip)
+    app.route("/docs", "GET", lambda: page("reference.html"), skip=skip)
+    app.route("/docs/openapi.json", "GET", _document_with_samples, skip=skip)
+    app.route("/docs/<name>", "GET", file, skip=skip)
 
 
 def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:

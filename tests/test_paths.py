@@ -187,4 +187,5 @@ def test_the_root_says_where_the_api_is(api):
 
     assert index["api"] == api.prefix
     assert api.client.get(index["openapi"]).json["info"]["version"] == index["rowboat"]
+    assert api.client.get(index["docs"]).content_type == "text/html"
     assert api.client.head("/").body == b""
