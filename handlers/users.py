@@ -226,6 +226,7 @@ def _what_is_over() -> dict[str, Any]:
         "old_ms": throttle.now_ms() - throttle.FORGET_AFTER_MS,
         "unused_since": ago(_ADDRESS_LIFETIME),
         "reset_expired": ago(RESET_LIFETIME),
+        "reset_ahead": ago(-RESET_LIFETIME),
         "most": 100,
     }
 
