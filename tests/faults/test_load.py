@@ -40,6 +40,10 @@ WINDOWS = 12
 # By so much may a process grow from then on. In the short form, 1% was seen.
 MOST_GROWTH = 0.05
 
+# SQLite keeps the descriptor of a connection that was closed beside others, for the next one. The threads of a worker
+# may each open one at the same time, for the plan of a statement that was slow.
+KEPT_BY_SQLITE = 5
+
 PASSWORD = "rowboat-demo"
 CALLERS = 24
 
@@ -323,7 +327,7 @@ def test_at_70_percent_of_its_capacity_it_neither_grows_nor_leaks_nor_slows_down
             growth = steady[-1].resident[number] / steady[0].resident[number] - 1
             print(f"process {number} has grown by {growth:.1%}")
             assert growth < MOST_GROWTH
-            assert steady[-1].descriptors[number] <= steady[0].descriptors[number]
+            assert steady[-1].descriptors[number] <= steady[0].descriptors[number] + KEPT_BY_SQLITE
             assert steady[-1].threads[number] == steady[0].threads[number]
         assert max(window.wal for window in windows) * 1e6 < WAL_BYTES
         first, last = [each.p99 for each in windows[:4]], [each.p99 for each in windows[-4:]]
