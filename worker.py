@@ -53,6 +53,10 @@ _SEND_BYTES = 65536
 _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
+# Threads share their memory (an arena): each with one of its own, they would keep more and more that is free, and that
+# the others cannot use.
+_M_ARENA_MAX = -8
+
 # Idle connections are timed by a clock that nobody sets: waitress's would close all of them, or none for a day.
 waitress.channel.time = waitress.server.time = SimpleNamespace(time=time.monotonic)
 
@@ -154,7 +158,6 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
 
 def make_server(application: Any, config: Config, listening: socket.socket) -> _Server:
     """A waitress server on the socket, with our settings."""
-    _return_large_blocks()
     files = _allow_descriptors()
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -193,7 +196,9 @@ def _allow_descriptors() -> int:
     return most
 
 
-def _return_large_blocks() -> None:
+def spare_memory() -> None:
+    """Have the C library keep little of what is free. To be called before there are threads."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
     if mallopt:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+        mallopt(_M_ARENA_MAX, 1)
