@@ -132,6 +132,7 @@ def serve(**flags: Any) -> None:
 def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, which tells us what to do
+    answer_on.spare_memory()
     config = settings()
     logs.set_up(config)
     if config.sentry_dsn:

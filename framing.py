@@ -15,6 +15,9 @@ parser.HEADER_FIELD_RE = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P
 
 _HOST = re.compile(r"[\w.:%\[\]-]+", re.ASCII)
 
+# What may stand before a request is empty lines (RFC 9112, 2.2); waitress strips all kinds of blanks.
+_BLANK = re.compile(rb"(?:\r\n)*(?:[ \t\n\v\f]|\r[^\n])")
+
 # A line that continues the one before it, or one that says how the body is sent.
 _RISKY = re.compile(rb"\r\n(?:([ \t])|transfer-encoding:[ \t]*([^\r]*))", re.IGNORECASE)
 
@@ -26,12 +29,22 @@ _LONGEST_LINES = 8192
 class Parser(parser.HTTPRequestParser):  # type: ignore[misc]
     """Reads a request. What another server could take for another request is refused."""
 
+    def received(self, data: bytes) -> int:
+        """Take what came; returns how much of it was of this request."""
+        if self.body_rcv is None and _BLANK.match(self.header_plus + data):
+            self.error, self.completed = BadRequest("There may be nothing but empty lines before a request"), True
+            return len(data)
+        return int(super().received(data))
+
     def parse_header(self, header_plus: bytes) -> None:
         """Read the first line and the headers. Raises ParsingError, which is answered 400 and closes."""
         try:
             super().parse_header(header_plus)
         except ValueError:  # a length of thousands of digits, a host with one bracket
             raise parser.ParsingError("A number or an address cannot be read") from None
+        options = self.headers.get("CONNECTION", "").lower().split(",")
+        if "close" in (option.strip(" \t") for option in options):  # waitress looks for it alone (RFC 9112, 9.6)
+            self.headers["CONNECTION"] = "close"
         host = self.headers.get("HOST")
         if not _HOST.fullmatch(host) if host is not None else self.version != "1.0":
             raise parser.ParsingError("There must be one Host")

@@ -10,9 +10,11 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
+import waitress.channel
+import waitress.server
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
@@ -51,6 +53,13 @@ _SEND_BYTES = 65536
 _M_MMAP_THRESHOLD = -3
 _LARGE_BLOCK_BYTES = 4 * 1024 * 1024
 
+# Threads share their memory (an arena): each with one of its own, they would keep more and more that is free, and that
+# the others cannot use.
+_M_ARENA_MAX = -8
+
+# Idle connections are timed by a clock that nobody sets: waitress's would close all of them, or none for a day.
+waitress.channel.time = waitress.server.time = SimpleNamespace(time=time.monotonic)
+
 
 def run(server: "_Server", drain_s: float, tell_ready: int, alive: int, draining: threading.Event) -> None:
     """Answer requests until SIGTERM, or until the parent is gone; then what came before, for at most `drain_s` seconds.
@@ -88,7 +97,7 @@ def _drain(server: "_Server", seconds: float) -> None:
         wasyncore.poll2(0.1, server._map)
         for channel in list(server.active_channels.values()):
             is_idle = not (channel.requests or channel.request or channel.total_outbufs_len)
-            if is_idle and channel.last_activity < time.time() - _SECONDS_FOR_ONE_MORE:
+            if is_idle and channel.last_activity < time.monotonic() - _SECONDS_FOR_ONE_MORE:
                 channel.will_close = True
     if server.active_channels:
         logging.getLogger("rowboat").warning("%d connections were cut", len(server.active_channels))
@@ -149,7 +158,6 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
 
 def make_server(application: Any, config: Config, listening: socket.socket) -> _Server:
     """A waitress server on the socket, with our settings."""
-    _return_large_blocks()
     files = _allow_descriptors()
     # More requests than idle threads are nothing that a log must tell, thousands of times a second.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -188,7 +196,9 @@ def _allow_descriptors() -> int:
     return most
 
 
-def _return_large_blocks() -> None:
+def spare_memory() -> None:
+    """Have the C library keep little of what is free. To be called before there are threads."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
     if mallopt:
         mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+        mallopt(_M_ARENA_MAX, 1)

@@ -53,7 +53,7 @@ def reset(db: Database, config: Config, user: Reset) -> None:
     attempt = throttle.reset(throttle.client_address(config))
     db.write("attempts/must_be_allowed", "attempts/count", **attempt)
     token_hash = digest(user.token)
-    account = db.row("resets/find", token_hash=token_hash, expired=ago(RESET_LIFETIME))
+    account = db.row("resets/find", token_hash=token_hash, expired=ago(RESET_LIFETIME), now=now())
     if account is None:
         raise errors.reset_token_invalid()
     db.write(

@@ -226,6 +226,7 @@ def _what_is_over() -> dict[str, Any]:
         "old_ms": throttle.now_ms() - throttle.FORGET_AFTER_MS,
         "unused_since": ago(_ADDRESS_LIFETIME),
         "reset_expired": ago(RESET_LIFETIME),
+        "reset_ahead": ago(-RESET_LIFETIME),
         "most": 100,
     }
 
@@ -246,7 +247,8 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     if not changes:
         raise errors.invalid({"user": "can't be blank"})
     if changes.keys() & {"username", "email", "password"}:
-        db.write("attempts/must_be_allowed", "attempts/count", **throttle.account_changes(me))
+        counted = throttle.account_changes(me)  # of who has left meanwhile, nothing is
+        db.write("users/must_be_active", "attempts/must_be_allowed", "attempts/count", me=me, **counted)
     if not config.realworld_compat and changes.keys() & {"email", "password"}:
         _require_present_password(db, me, changes, current_password)
     files = ["sessions/must_be_open", "users/must_be_free", "users/changes", "audit/note", "users/update"]
@@ -295,7 +297,7 @@ def require_password(db: Database, me: int, account: dict[str, Any], sent: dict[
 
     Counted like a login: whoever got hold of a token shall not guess the password with it."""
     attempt = throttle.own_password(me)
-    db.write("attempts/must_be_allowed", "attempts/count", **attempt)
+    db.write("users/must_be_active", "attempts/must_be_allowed", "attempts/count", me=me, **attempt)
     ((field, password),) = sent.items()
     if not verify_password(account["password_hash"], password):
         db.write("audit/note", me=me, now=now(), **audit.of_request("user.login_failed", user_id=me))

@@ -95,6 +95,7 @@ WRITES = [
     ("POST", "/profiles/bob/follow", None),
     ("DELETE", "/profiles/bob/follow", None),
     ("PUT", "/user", {"user": {"bio": "Rows at dawn"}}),
+    ("PUT", "/user", {"user": {"email": "ann@example.com"}}),
     ("DELETE", "/user/sessions", None),
     ("DELETE", "/user/sessions/1", None),
     ("DELETE", "/user", LEAVING),
@@ -125,6 +126,7 @@ def test_who_leaves_while_writing_writes_nothing(
 
     assert ann.refusal(401, method, path.format(**names), body) == {"token": "is invalid"}
     assert everything(db) == seen[0]
+    assert sqlite(db, "SELECT subject FROM attempts WHERE subject LIKE '% of user 1'") == []
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)

@@ -209,6 +209,18 @@ def test_a_token_is_good_for_an_hour(api, token_for):
     assert bob.me()["username"] == "bob"
 
 
+def test_a_token_that_was_made_while_the_clock_was_ahead_is_no_good_and_goes_with_the_next_login(api, db, token_for):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    ahead = token_for(ann, "ahead", timedelta(days=-300))
+    in_time = token_for(bob, "in time")
+
+    assert refusal(api, ahead) == {"token": "is wrong or too old"}
+    assert sqlite(db, "SELECT count(*) FROM password_resets") == [(2,)]
+    api.logs_in(ann.email)
+    assert sqlite(db, "SELECT user_id FROM password_resets") == [(2,)]
+    resets(api, in_time)
+
+
 def test_a_token_takes_the_others_of_its_user_with_it(api, token_for):
     ann, bob = api.someone("ann"), api.someone("bob")
     first, second = token_for(ann, "first"), token_for(ann, "second")

@@ -1,6 +1,7 @@
 """Faults beneath SQLite: 503, readers served where they can be, recovery without a restart, and nothing lost."""
 
 import errno
+import http.client
 import os
 import resource
 import signal
@@ -18,9 +19,9 @@ import pytest
 
 from db.lock import WriteLock
 from tests.conftest import HOME
-from tests.faults.clients import SETTINGS, Crowd, rounds
+from tests.faults.clients import MINUTES, SETTINGS, Crowd, rounds
 from tests.faults.faults import Faults
-from tests.test_server import Server, command, environment, needs_proc, serving, until, workers_of
+from tests.test_server import Server, ask, command, environment, needs_proc, serving, until, workers_of
 
 pytestmark = [pytest.mark.slow, needs_proc]
 
@@ -453,6 +454,20 @@ def test_a_session_that_was_begun_while_the_clock_was_ahead_ends_like_any_other(
         assert server.ask("GET", "/api/user", authorization=f"Token {token}")[0] == 200
         with faults.at_work(f"clock {month} -"):
             assert server.ask("GET", "/api/user", authorization=f"Token {token}")[0] == 401
+
+
+def test_a_clock_that_jumps_neither_cuts_idle_connections_nor_keeps_them(tmp_path, faults):
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(tmp_path, "--workers", "1", **faults.settings))
+        idle = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)))
+        assert ask(idle, "GET", "/api/tags")[0] == 200
+        opened = idle.sock
+        with faults.at_work("clock 86400 -"):
+            time.sleep(2)
+            assert ask(idle, "GET", "/api/tags")[0] == 200
+            assert idle.sock is opened
+        if MINUTES:  # it is closed in less than one, though its last request came tomorrow
+            assert opened.recv(1) == b""
 
 
 # Too many open files

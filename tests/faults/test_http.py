@@ -90,6 +90,7 @@ BAD_HEADERS += [
     b"X: a\n" + CHUNKED[:-2],
     b"X: a\r" + CHUNKED[:-2],
 ]
+BAD_BEGINNINGS = [b" ", b"\t", b"\n", b"\r", b"\x0b", b"\x0c", b"\n\r\n", b"\r\r\n", b"\r\n ", b" \r\n", b" \r\n\r\n"]
 BAD_METHODS = [b"get", b"Get", b"G\x00T", b"G ET", b"GET\t", b"\xff", b'"GET"']
 
 REFUSED = [
@@ -141,6 +142,7 @@ REFUSED = [
     (400, target(b"example.org:443", b"CONNECT")),
     *((400, target(b"/api/tags", each)) for each in BAD_METHODS),
     *((400, GET + each + END + CLOSE + END) for each in BAD_HEADERS),
+    *((400, each + GET + CLOSE + END) for each in BAD_BEGINNINGS),
     (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     (400, b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + GET + END),
     (400, b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + GET + END),  # the same, in its binary form
@@ -162,7 +164,7 @@ TAKEN = [
     (405, target(b"/api/tags", b"TRACE")),
     (405, target(b"/api/tags", b"BREW")),
     (405, target(b"/api/tags", b"CONNECT")),
-    (200, b"\r\n\r\n" + GET + CLOSE + END),
+    *((200, empty + GET + CLOSE + END) for empty in (b"\r\n", b"\r\n" * 2, b"\r\n" * 3, b"\r\n" * 1000)),
     (200, b"GET /api/tags HTTP/1.0\r\n\r\n"),
     (200, first_line(b"GET /api/tags HTTP/1.1 ")),
     (200, GET + CLOSE + b"X:\r\nX: \t a \t\r\nX: \xe9\r\n\r\n"),
@@ -277,6 +279,34 @@ def test_requests_in_a_row_are_answered_in_a_row_up_to_the_one_that_closes(serve
 
     assert statuses(answers) == [201, 200, 404, 422, 201]
     assert accounts(server) & {first, second, third} == {first, second}
+
+
+def test_an_empty_line_between_two_requests_is_passed_over(server):
+    name = next(names)
+
+    assert statuses(said(server, registration(name) + END + GET + END + END * 3 + GET + CLOSE + END)) == [201, 200, 200]
+
+
+LAST = [b"close", b"CLOSE", b"keep-alive, close", b"close, keep-alive", b"x,close", b"x ,\tClose\t, y", b",close,"]
+NOT_LAST = [b"", b"keep-alive", b"closed", b"not-close", b"close;x", b'x="close"', b"close x", b"close\xa0", b"clo, se"]
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@pytest.mark.parametrize("options", [*LAST, b"keep-alive\r\nX: a\r\nConnection: close"], ids=shown)
+def test_the_request_that_says_close_among_its_options_is_the_last(server, version, options):
+    name = next(names)
+    request = GET.replace(b"1.1", version) + b"Connection: " + options + END + END
+
+    answers = said(server, request + registration(name))
+
+    assert statuses(answers) == [200]
+    assert b"\r\nConnection: close\r\n" in answers
+    assert name not in accounts(server)
+
+
+@pytest.mark.parametrize("options", NOT_LAST, ids=shown)
+def test_a_request_that_does_not_say_close_leaves_its_connection_open(server, options):
+    assert statuses(said(server, GET + b"Connection: " + options + END + END + GET + CLOSE + END)) == [200, 200]
 
 
 def test_what_follows_a_request_that_is_refused_is_not_looked_at(server):
