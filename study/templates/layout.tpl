@@ -14,7 +14,7 @@
 <a class="brand" href="/study"><img src="/study/static/icon.svg" alt="" width="28" height="28"> Rowboat <span>studied</span></a>
 <nav aria-label="Study">
 <ul>
-% for href, text in ("/study", "Routes and SQL"), ("/study/schema", "Schema"), ("/study/journey", "One request"):
+% for href, text in ("/study", "Routes and SQL"), ("/study/schema", "Schema"), ("/study/journey", "One request"), ("/docs", "API"):
 % current = path == href or (href != "/study" and path.startswith(href + "/"))
 <li><a href="{{href}}"{{!' aria-current="page"' if current else ""}}>{{text}}</a></li>
 % end
