@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install run demo test test-all soak check bench outdated clean
+.PHONY: install run demo test test-all soak mutants check bench outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -22,6 +22,12 @@ test-all: .venv/tests     ## all tests, in an order that is the same each time
 
 soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
 	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults
+
+mutants: .venv/mutants    ## mistakes made on purpose, in sql/ and in Python: do the tests notice them? Half an hour
+	$(BIN)/python -m tests.mutate_sql
+	mkdir -p .mutants/mutants
+	for copy in .mutants .mutants/mutants; do git ls-files -co --exclude-standard | tar -cT - | tar -xC $$copy; done
+	cd .mutants && ../$(BIN)/mutmut run && ../$(BIN)/mutmut results
 
 check: .venv/tests        ## the linters
 	$(BIN)/ruff check .
@@ -45,6 +51,10 @@ clean:                    ## remove the environment; data/ stays
 
 .venv/tests: .venv/runs tests/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+.venv/mutants: .venv/tests tests/mutmut_requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/mutmut_requirements.txt
 	touch $@
 
 .venv-bench/bench: requirements.txt bench/requirements.txt

@@ -145,7 +145,8 @@ def demo(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     if not shutil.which("curl"):
         pytest.skip("needs curl")
     clone = tmp_path / "rowboat"
-    shutil.copytree(HOME, clone, ignore=shutil.ignore_patterns(".venv*", ".git", "data", ".*_cache", "__pycache__"))
+    left_out = shutil.ignore_patterns(".venv*", ".mutants", ".git", "data", ".*_cache", "__pycache__")
+    shutil.copytree(HOME, clone, ignore=left_out)
     (clone / ".venv").symlink_to(HOME / ".venv")
     output = tmp_path / "output"
     with output.open("w") as log:
