@@ -295,7 +295,8 @@ def main(*beginnings: str) -> int:
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
         options = ["-qq", "-s", "--no-header", "-p", "no:randomly", f"--basetemp={folder}/tests"]
-        pytest.main([*TESTS, *options], plugins=[mutation])
+        if status := pytest.main([*TESTS, *options], plugins=[mutation]):  # interrupted, say
+            return int(status)
     survivors = {str(mutant): mutant.line for mutant in mutation.survivors}
     expected = {*known()} & {str(mutant) for mutant in mutants}
     for name in survivors.keys() - expected:
