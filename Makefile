@@ -5,7 +5,7 @@ BIN = .venv/bin
 # One process for each core.
 PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
 
-.PHONY: install run demo test test-all soak check schema-drawing bench screenshots outdated clean
+.PHONY: install run demo test test-all soak mutants check schema-drawing bench screenshots outdated clean
 
 install: .venv/runs       ## make .venv, with what runs it
 
@@ -25,6 +25,12 @@ test-all: .venv/tests     ## all tests, with chances that are the same each time
 
 soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
 	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults
+
+mutants: .venv/mutants    ## mistakes made on purpose, in sql/ and in Python: do the tests notice them? Half an hour
+	$(BIN)/python -m tests.mutate_sql
+	mkdir -p .mutants/mutants
+	for copy in .mutants .mutants/mutants; do git ls-files -co --exclude-standard | tar -cT - | tar -xC $$copy; done
+	cd .mutants && ../$(BIN)/mutmut run && ../$(BIN)/mutmut results
 
 check: .venv/tests        ## the linters
 	$(BIN)/ruff check .
@@ -54,6 +60,10 @@ clean:                    ## remove the environment; data/ stays
 
 .venv/tests: .venv/runs tests/requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+.venv/mutants: .venv/tests tests/mutmut_requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r tests/mutmut_requirements.txt
 	touch $@
 
 .venv-bench/bench: requirements.txt bench/requirements.txt

@@ -129,6 +129,7 @@ def test_an_entry_says_who_did_what_to_whom_when_and_in_which_request(api, db, r
     ann = api.someone("ann")
     ann.writes("Dawn")
     slug = ann.writes("Dusk")
+    root.says(slug, "Was it?")
     comment = ann.says(slug, "It was")["id"]
     began = now()
 
@@ -143,7 +144,7 @@ def test_an_entry_says_who_did_what_to_whom_when_and_in_which_request(api, db, r
         "action": "comment.delete",
         "actor": {"id": 1, "username": "root"},
         "user": {"id": 2, "username": "ann"},
-        "objectId": 1,
+        "objectId": 2,
         "requestId": "the-1st.request",
     }
     assert article["requestId"] == answer.headers["X-Request-Id"]
@@ -452,7 +453,7 @@ def test_beyond_the_horizon_anything_may_go_and_nothing_before_it(old_entries, d
     assert [entry["id"] for entry in log(root)] == [6, 5, 4, 3, 1]
 
 
-def test_more_than_goes_at_once_is_pruned_all_the_same(db, root):
+def test_more_than_goes_at_once_is_pruned_and_counted_all_the_same(db, root, capsys):
     old = ago(400 * DAY)
     sqlite(
         db,
@@ -464,6 +465,7 @@ def test_more_than_goes_at_once_is_pruned_all_the_same(db, root):
     prunes(db, 365)
 
     assert sqlite(db, "SELECT count(*) FROM audit WHERE created_at <= ?", old) == [(0,)]
+    assert capsys.readouterr().out == "10001 entries of more than 365 days ago are gone\n"
 
 
 def test_the_id_of_what_was_pruned_is_never_given_again(db, root):

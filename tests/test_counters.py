@@ -1,6 +1,10 @@
 import random
-from contextlib import closing
+from contextlib import closing, suppress
 
+import pytest
+
+import cli
+import cli_operations  # noqa: F401 (adds its commands)
 from db.connection import connect
 from tests.conftest import sqlite
 
@@ -94,6 +98,63 @@ def test_who_leaves_takes_along_what_is_theirs_and_nothing_else(api, db):
     assert api.lists(favorited="bob")["articlesCount"] == 1
     assert bob.feed() == {"articles": [], "articlesCount": 0}
     assert not miscounted(db)
+
+
+@pytest.fixture
+def check(db, capsys):
+    """The wrong counters that the command `check` names, in alphabetical order."""
+
+    def run(*options):
+        with suppress(SystemExit):
+            cli.commands.main(["check", *options, "--database", str(db.path)], standalone_mode=False)
+        lines = [line.partition("counters: ") for line in capsys.readouterr().out.splitlines()]
+        return sorted(named for _, counters, named in lines if counters)
+
+    return run
+
+
+def test_every_wrong_counter_is_named_and_repaired(api, db, check):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    ann.writes("Rowing at dawn", "river")
+    bob.likes(ann.writes("Rowing at dusk", "river", "dusk"))
+    ann.deletes(ann.writes("Racing", "race"))
+    sqlite(db, "INSERT INTO totals VALUES ('drafts', 7)")  # a fork counts them in its own way
+    assert check() == []
+
+    for table, column in (name.split(".") for name in KEPT):
+        sqlite(db, f"UPDATE {table} SET {column} = {column} + 10")
+
+    assert check() == [
+        "articles.favorites_count of 1 is 10, and should be 0",
+        "articles.favorites_count of 2 is 11, and should be 1",
+        "tags.articles_count of 1 is 12, and should be 2",
+        "tags.articles_count of 2 is 11, and should be 1",
+        "tags.articles_count of 3 is 10, and should be 0",
+        "totals.total of articles is 12, and should be 2",
+        "users.articles_count of 1 is 12, and should be 2",
+        "users.articles_count of 2 is 10, and should be 0",
+        "users.favorites_count of 1 is 10, and should be 0",
+        "users.favorites_count of 2 is 11, and should be 1",
+    ]
+    assert check("--repair") == []
+    assert check() == []
+    assert not miscounted(db)
+    assert sqlite(db, "SELECT total FROM totals WHERE name = 'drafts'") == [(17,)]
+
+
+def test_a_counter_that_is_right_is_not_named_with_one_that_is_wrong(api, db, check):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    ann.likes(ann.writes("Rowing at dawn", "river"))
+    bob.likes(bob.writes("Rowing at dusk", "dusk"))
+    for table in ("users", "articles", "tags"):
+        column = "favorites_count" if table == "articles" else "articles_count"
+        sqlite(db, f"UPDATE {table} SET {column} = 0 WHERE id = 2")
+
+    assert check() == [
+        "articles.favorites_count of 2 is 0, and should be 1",
+        "tags.articles_count of 2 is 0, and should be 1",
+        "users.articles_count of 2 is 0, and should be 1",
+    ]
 
 
 def test_no_counter_is_forgotten_here(db):

@@ -229,6 +229,13 @@ def test_what_the_schema_gets_and_an_export_does_not_hold_is_missed(db, belongin
     }
 
 
+def test_an_export_has_the_tags_of_an_article_in_their_order(api):
+    ann = api.someone("ann")
+    ann.writes("Rowing at dawn", "river", "dawn", "mist")
+
+    assert [article["tagList"] for article in exported(ann)["articles"]] == [["river", "dawn", "mist"]]
+
+
 def test_an_export_holds_no_secret_and_nothing_of_others(belongings):
     (ann, anns), (bob, bobs) = belongings("ann", 10_001), belongings("bob", 20_001)
     slug = anns["slugs.slug"][0]
@@ -494,6 +501,15 @@ def test_those_who_leave_share_one_name(api, db):
     assert sqlite(db, "SELECT username, articles_count, favorites_count FROM users") == [("deleted user", 2, 0)]
     assert api.reads(bobs)["favoritesCount"] == 0
     assert not miscounted(db)
+
+
+def test_who_stands_for_all_who_have_left_is_found_by_no_command(api, db):
+    ann = api.someone("ann")
+    ann.writes("Rowing at dawn")
+    ann.leaves("keep")
+
+    assert db.row("users/identify", username_key="deleted user") is None
+    assert db.row("users/identify_email", email_key="deleted user") == {"user_id": None}
 
 
 def test_what_is_kept_can_be_liked_commented_on_and_taken_down(api, db, promote):

@@ -79,6 +79,7 @@ def test_a_statement_knows_where_it_begins_and_where_its_code_does():
         # Of several such words it is the one at which SQLite stopped.
         "SELECT (SELECT 1\n  FROM notes),\n  FROM notes; -->",
         "SELECT count(slug),\n  count(,) -->\n  FROM notes;",
+        "SELECT 1\n  1; -->",
         "SELECT (slug),\n  (slug)) -->\n  FROM notes;",
         "INSERT INTO notes (slug)\nVALUES ('slug',\n  'slug') ON CONFLICT DO NOTHING, -->\n  1;",
         "SELECT 1,\n  # -->\n  FROM notes;",
