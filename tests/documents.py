@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 # What belongs to this checkout, and not to the project.
-_LEFT_OUT = shutil.ignore_patterns(".venv*", ".git", "data", ".*_cache", ".hypothesis", ".schemathesis", "__pycache__")
+_LEFT_OUT = shutil.ignore_patterns(
+    ".venv*", ".mutants", ".git", "data", ".*_cache", ".hypothesis", ".schemathesis", "__pycache__"
+)
 
 # What of the drawing only Graphviz can do.
 _PICTURE = "tests/test_drawing.py::test_the_picture_shows_every_table_column_and_foreign_key"
