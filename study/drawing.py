@@ -1,9 +1,9 @@
 """The schema as a drawing: `make schema-drawing` writes docs/schema.dot, and with Graphviz docs/schema.svg."""
 
+import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -31,41 +31,10 @@ svg:root { color: #1b1f24; background: #fff }
 
 def dot(connection: sqlite3.Connection) -> str:
     """The schema of a migrated database in Graphviz's language, the same text for the same schema."""
-    tables = [thing.name for thing in schema.things(connection) if thing.kind == "table"]
-    boxes = "".join(_box(connection, table) for table in tables)
-    arrows = "".join(arrow for table in tables for arrow in _arrows(connection, table))
-    return f"{_BEGIN}\n{boxes}\n{arrows}}}\n"
-
-
-def _box(connection: sqlite3.Connection, table: str) -> str:
-    rows = [f'<TR><TD COLSPAN="2" BORDER="1" SIDES="B"><B>{table}</B></TD></TR>']
-    columns = connection.execute(
-        'SELECT name, type, "notnull" OR pk, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', (table,)
-    )
-    for name, kind, has_value, is_key in columns.fetchall():
-        shown = f"<U>{name}</U>" if is_key else name
-        kind = " | ".join(filter(None, [kind, "" if has_value or not kind else "NULL"]))
-        rows.append(f'<TR><TD ALIGN="LEFT" PORT="{name}">{shown}</TD><TD ALIGN="LEFT">{kind}</TD></TR>')
-    rows += [f'<TR><TD COLSPAN="2" ALIGN="LEFT">UNIQUE ({each})</TD></TR>' for each in _unique(connection, table)]
-    lines = "\n        ".join(rows)
-    box = '<TABLE BORDER="1" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3">'
-    return f'    {table} [URL="/study/tables/{table}", tooltip="{table}", label=<{box}\n        {lines}</TABLE>>]\n'
-
-
-def _unique(connection: sqlite3.Connection, table: str) -> Iterator[str]:
-    """The columns of each UNIQUE constraint and unique index."""
-    indexes = connection.execute(
-        'SELECT name, origin FROM pragma_index_list(?) WHERE "unique" ORDER BY seq DESC', (table,)
-    )
-    for index in [name for name, origin in indexes.fetchall() if origin != "pk"]:
-        names = connection.execute("SELECT name FROM pragma_index_info(?) ORDER BY seqno", (index,)).fetchall()
-        yield ", ".join(name or "…" for (name,) in names)  # an expression has no name
-
-
-def _arrows(connection: sqlite3.Connection, table: str) -> Iterator[str]:
-    keys = connection.execute('SELECT "from", "table" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq', (table,))
-    for column, parent in keys.fetchall():
-        yield f"    {table}:{column}:w -> {parent}\n"
+    tables = json.dumps([thing.name for thing in schema.things(connection) if thing.kind == "table"])
+    asked = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    lines = connection.execute(asked, {"tables": tables}).fetchall()
+    return _BEGIN + "".join(f"\n{line}" for (line,) in lines) + "\n}\n"
 
 
 def svg(text: str) -> str:
