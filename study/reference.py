@@ -3,20 +3,19 @@
 import gzip
 import json
 import re
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from bottle import HTTPResponse, request, template
 
 from db.statements import find
-from handlers import sql_behind
 from plugins.errors import not_found
+from study.routes import Route, files_of, request_of
 
 _FOLDER = Path(__file__).parent / "viewer"
-_SQL = Path(__file__).parent.parent / "sql"
+_CURL = _FOLDER.parent / "templates" / "curl.tpl"
+_SQL = _FOLDER.parent.parent / "sql"
 
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 _FILES = {path.name.removesuffix(".gz"): path for path in _FOLDER.iterdir()}
@@ -29,7 +28,7 @@ _POLICY = (
 )
 
 # Where `make run` serves. The page puts in the address that it was loaded from.
-_SERVER = "http://127.0.0.1:8080/api/v1"
+_SERVER = "http://127.0.0.1:8080"
 
 # What stands in the examples: in any path, in any query, and in the body of an operation.
 _EXAMPLES = json.loads((_FOLDER / "examples.json").read_text(encoding="utf-8"))
@@ -57,35 +56,27 @@ def _answer(name: str, content: bytes, **headers: str) -> HTTPResponse:
     return HTTPResponse(content, 200, Content_Type=kind, Content_Security_Policy=_POLICY, **headers)
 
 
-def with_samples(document: str, routes: Iterable[tuple[str, str, Any, dict[str, Any]]]) -> str:
+def with_samples(document: str, routes: Iterable[Route]) -> str:
     """The OpenAPI document with examples and `x-codeSamples`: a call with curl, and each SQL file that answers it."""
     described = json.loads(document)
     files = find(_SQL)
-    for method, path, handler, options in routes:
+    for route in routes:
+        method, path, *_ = route
         operation = described["paths"][re.sub(r"<(\w+)>", r"{\1}", path)][method.lower()]
         operation["operationId"] = operation["operationId"].replace("_", "-")  # Swagger UI's links take _ for a blank
         for parameter in operation["parameters"]:
             if parameter["in"] == "path":
                 parameter["example"] = _EXAMPLES["path"].get(parameter["name"], "1")
+        asked = request_of(route, _EXAMPLES["path"] | _EXAMPLES["query"])
         if body := _EXAMPLES["body"].get(operation["operationId"]):
             operation["requestBody"]["content"]["application/json"]["example"] = body
-        behind = ["sessions/find"] * ("auth" in options) + sql_behind(handler, files)
+            asked["body"] = json.dumps(body)
+        curl = template(_CURL.read_text(encoding="utf-8"), host=_SERVER, **asked)
         operation["x-codeSamples"] = [
-            {"lang": "Shell", "label": "curl", "source": _curl(method, path, operation)},
-            *({"lang": "SQL", "label": f"sql/{each}.sql", "source": files[each].read_text("utf-8")} for each in behind),
+            {"lang": "Shell", "label": "curl", "source": curl.rstrip()},
+            *(
+                {"lang": "SQL", "label": f"sql/{each}.sql", "source": files[each].read_text(encoding="utf-8")}
+                for each in files_of(route, files)
+            ),
         ]
     return json.dumps(described, ensure_ascii=False)
-
-
-def _curl(method: str, path: str, operation: dict[str, Any]) -> str:
-    address = _SERVER + re.sub(r"<(\w+)>", lambda name: _EXAMPLES["path"].get(name[1], "1"), path)
-    asked = [each["name"] for each in operation["parameters"] if each["in"] == "query"]
-    query = urlencode({name: value for name, value in _EXAMPLES["query"].items() if name in asked})
-    lines = ["curl " + f"-X {method} " * (method != "GET") + shlex.quote(address + f"?{query}" * bool(query))]
-    if operation.get("security") == [{"Token": []}]:
-        lines.append('-H "Authorization: Token $TOKEN"')
-    if "requestBody" in operation:
-        body = operation["requestBody"]["content"]["application/json"].get("example")
-        sent = shlex.quote(json.dumps(body, indent=2)) if body else "@body.json"
-        lines += ["-H 'Content-Type: application/json'", f"-d {sent}"]
-    return " \\\n  ".join(lines)

@@ -136,13 +136,13 @@ def test_each_operation_shows_the_sql_files_that_the_command_routes_lists(api, f
 
 def test_each_example_is_a_call_that_the_server_understands(api, cheap_hashes):
     for number, (method, path, curl, _) in enumerate(samples(api)):
-        if "@body.json" in curl:
+        if "…" in curl:
             continue  # whoever adds a route may leave its example for later
         someone = api.someone(f"ann{number}")
         answer = called(api, curl.replace("$TOKEN", someone.token))
 
         assert answer.request.method == method
-        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), answer.request.path.removeprefix("/api/v1"))
+        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), answer.request.path.removeprefix("/api"))
         # There may be no such article; what was sent is right all the same.
         understood = answer.status_int not in (400, 405, 415, 422) or "token" in answer.json["errors"]
         assert understood, f"{curl}\n{answer.text}"

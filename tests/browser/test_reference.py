@@ -52,7 +52,7 @@ def test_an_operation_shows_how_to_call_it_and_the_sql_behind_it(page, server):
     page.locator(f"{LISTING} .opblock-summary-control").click()
 
     samples = page.locator(f"{LISTING} .samples")
-    expect(samples).to_contain_text(f"curl 'http://127.0.0.1:{server.port}/api/v1/articles?tag=boats&limit=5'")
+    expect(samples).to_contain_text(f"curl 'http://127.0.0.1:{server.port}/api/articles?tag=boats&limit=5'")
     find = samples.locator("details", has_text="sql/articles/find.sql")
     expect(find.locator("pre")).to_be_hidden()
     find.locator("summary").click()
