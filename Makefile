@@ -15,6 +15,7 @@ run: install              ## serve on http://127.0.0.1:8080
 demo: install             ## the same, with demo content in data/demo.db
 	test -e data/demo.db || { rm -f data/seeding.db*; \
 		$(BIN)/python app.py seed --database data/seeding.db && mv data/seeding.db data/demo.db; }
+	@echo "Study the SQL: http://127.0.0.1:$${ROWBOAT_PORT:-8080}/study"
 	$(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## all tests that need only Python

@@ -324,7 +324,7 @@ def main() -> int:
     try:
         sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:
-        return _cannot(f"listen on {config.host}:{config.port}", error, "choose another with --host or --port")
+        return _cannot(f"listen on {config.host}:{config.port}", error, "choose another with --port or ROWBOAT_PORT")
     try:
         counts.mkdir(0o700)
     except OSError as error:

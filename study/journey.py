@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from types import FrameType, SimpleNamespace
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlencode
 
 from bottle import request, response
 
@@ -24,14 +24,15 @@ class Call:
     said: str
     began: float  # seconds of time.perf_counter
     ms: float = 0.0
-    sql: str = ""
+    sql: str = ""  # the file that it runs, and the fields of its form
     calls: list["Call"] = field(default_factory=list)
 
 
 def send(app: WSGIApplication, path: str, query: str) -> SimpleNamespace:
     """Send a GET without a token through the whole application, as it would come from this client.
 
-    Returns status, headers, body, what ran in SQL with its seconds, and the milliseconds of it all."""
+    Returns status, headers, body, what ran in SQL with its seconds, the milliseconds of it all, and whether it was
+    remembered."""
     outer = request.environ
     kept = {name: outer[name] for name in outer if name.startswith(("SERVER_", "wsgi.", "REMOTE_", "HTTP_HOST"))}
     there = unquote_to_bytes(path).decode("latin-1")  # as WSGI has it
@@ -46,7 +47,10 @@ def send(app: WSGIApplication, path: str, query: str) -> SimpleNamespace:
     finally:  # Bottle's are those of the thread
         request.bind(outer)
         response.bind()
-    return SimpleNamespace(status=started[0], headers=started[1], body=body, ran=environ["rowboat.ran"], ms=ms)
+    remembered = "rowboat.remembered" in environ
+    return SimpleNamespace(
+        status=started[0], headers=started[1], body=body, ran=environ["rowboat.ran"], ms=ms, remembered=remembered
+    )
 
 
 def trace(app: WSGIApplication, path: str, query: str) -> list[Call]:
@@ -63,7 +67,9 @@ def trace(app: WSGIApplication, path: str, query: str) -> list[Call]:
                 known[code.co_filename], code.co_firstlineno, name, _said(frame.f_globals, name), time.perf_counter()
             )
             if name == "_run_file":
-                call.sql = frame.f_locals["file"].name
+                file, values = frame.f_locals["file"], frame.f_locals["parameters"]
+                asked = {each: values[each] for each in file.parameters if values.get(each) is not None}
+                call.sql = f"{file.name}?{urlencode({'~run': 1} | asked)}"
             (stack[-1][1].calls if stack else top).append(call)
             stack.append((frame, call))
         elif event == "return" and stack and stack[-1][0] is frame:

@@ -1,6 +1,7 @@
 """The pages under /study: what each shows. They never write; app.py says who may see them."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -59,6 +60,10 @@ class Study:
         return "/api/openapi.json"
 
 
+def _orm() -> dict[str, Any]:
+    return json.loads(_ORM.read_text(encoding="utf-8")) if _ORM.exists() else {"files": {}}
+
+
 def answer(database: Database, api: Iterable[routes.Route], app: WSGIApplication) -> HTTPResponse:
     """The page that the current request asks for, or one that says that there is none."""
     try:
@@ -92,7 +97,7 @@ def _page(*rules: str) -> Callable[[Callable[..., HTTPResponse]], object]:
 
 @_page("/study", "/study/")
 def _index(study: Study) -> HTTPResponse:
-    return _show("index", "The SQL behind every answer", study=study)
+    return _show("index", "The SQL behind every answer", study=study, compared=[*_orm()["files"]])
 
 
 @_page("/study/sql/<resource>/<name>")
@@ -107,8 +112,6 @@ def _file(study: Study, resource: str, name: str) -> HTTPResponse:
     with plans.compiler(study.database) as (connection, shape):
         trees = plans.plan(connection, shape, file)
         touched = plans.touched(connection, study.things, file)
-        indexes = plans.indexes_of(connection, shape, file)
-    orm = json.loads(_ORM.read_text(encoding="utf-8")) if _ORM.exists() else {"files": {}}
     known: dict[str, Any] = {
         "study": study,
         "file": file,
@@ -119,7 +122,15 @@ def _file(study: Study, resource: str, name: str) -> HTTPResponse:
     }
     host = f"{request.urlparts.scheme}://{request.urlparts.netloc}"
     return _show(
-        "file", file.name, **known, trees=trees, shape=shape, touched=touched, indexes=indexes, orm=orm, host=host
+        "file",
+        file.name,
+        **known,
+        trees=trees,
+        shape=shape,
+        touched=touched,
+        indexes=plans.indexes_of(trees),
+        orm=_orm(),
+        host=host,
     )
 
 
@@ -129,7 +140,7 @@ def _table(study: Study, name: str) -> HTTPResponse:
     users: dict[str, list[str]] = {}  # of each index
     with plans.compiler(study.database) as (connection, shape):
         for file in study.database.files.values():
-            used = plans.indexes_of(connection, shape, file)
+            used = plans.indexes_of(plans.plan(connection, shape, file))
             for each in [*used, *plans.touched(connection, study.things, file)]:
                 users.setdefault(each, []).append(file.name)
     return _show("table", name, study=study, table=table, shape=shape, users=users, errors=CONSTRAINTS)
@@ -150,7 +161,10 @@ def _script(study: Study, name: str) -> HTTPResponse:
 
 @_page("/study/journey")
 def _journey(study: Study) -> HTTPResponse:
-    title, wanted = "How one request travels", sent_query().get("path") or study.example()
+    title, wanted = (
+        "How one request travels",
+        re.sub("^https?://[^/]+", "", sent_query().get("path") or study.example()),
+    )
     path, _, query = wanted.partition("?")
     if not path.startswith("/api/"):
         return _show("journey", title, wanted=wanted, taken=None)

@@ -61,14 +61,10 @@ def plan(connection: sqlite3.Connection, shape: Shape, file: SQLFile) -> list[li
     return trees
 
 
-def indexes_of(connection: sqlite3.Connection, shape: Shape, file: SQLFile) -> list[str]:
-    """Every index in the plans of a file."""
-    plans = (f"EXPLAIN QUERY PLAN {statement}" for statement in file.statements)
-    texts = [
-        text for asked in plans for *_, text in connection.execute(asked, dict.fromkeys(file.parameters)).fetchall()
-    ]
-    named = [name for text in texts for name in re.findall(r" INDEX (\w+)", text)]
-    return [name for name in dict.fromkeys(named) if name in shape["indexes"]]
+def indexes_of(trees: list[list[Step]]) -> list[str]:
+    """Every index in these plans."""
+    found = [name for steps in trees for step in steps for name in (step.index, *indexes_of([step.steps])) if name]
+    return list(dict.fromkeys(found))
 
 
 def touched(connection: sqlite3.Connection, things: Mapping[str, Thing], file: SQLFile) -> dict[str, list[str]]:
@@ -92,6 +88,9 @@ def touched(connection: sqlite3.Connection, things: Mapping[str, Thing], file: S
 def _explained(shape: Shape, text: str, aliases: dict[str, str]) -> Step:
     """What a step means, by the first pattern in sentences.toml that it fits."""
     name, named, terms = re.match(r"\S+ ?(\S*)(?:.*? INDEX (\w+))?(?:.*\((.*)\))?", text).groups("")  # type: ignore[union-attr]
+    if " USING PRIMARY KEY" in text:  # of a table without rowid
+        keys = {its["table"]: index for index, its in shape["indexes"].items() if its["origin"] == "pk"}
+        named = keys[aliases.get(name, name)]
     index = shape["indexes"].get(named)
     table = index["table"] if index else aliases.get(name, name)
     known = table in shape["tables"]

@@ -119,7 +119,7 @@ def parse(file: SQLFile, sent: Mapping[str, str]) -> dict[str, Any]:
     """The parameters of a file from the fields of its form, each of the type that its header names. Raises Unusable."""
     found: dict[str, Any] = {}
     for name, kind in file.parameters.items():
-        is_null = kind.endswith("NULL") and (f"{name}~null" in sent or name not in sent)
+        is_null = kind.endswith("NULL") and (name not in sent or (not sent[name] and f"{name}~null" in sent))
         try:
             found[name] = None if is_null else _TYPES[kind.split()[0]](sent.get(name, ""))
         except ValueError:

@@ -275,7 +275,10 @@ def test_a_port_in_use_keeps_the_server_from_starting(fork, tmp_path):
 
         message = fork.error("serve", "--port", str(port))
 
-    assert message == f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another with --host or --port"
+    assert (
+        message
+        == f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another with --port or ROWBOAT_PORT"
+    )
     assert listing(tmp_path) == before
 
 

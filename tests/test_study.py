@@ -113,7 +113,7 @@ class Village:
                 found[path] = self.client.get(path)
                 if found[path].content_type == "text/html":
                     links = {link["href"] for link in html_of(found[path]).find_all("a")}
-                    todo += [link.partition("#")[0] for link in links if link.startswith("/")]
+                    todo += [link.partition("#")[0] for link in links if link.startswith("/") and link != "/docs"]
         return found
 
 
@@ -156,8 +156,20 @@ def test_what_a_get_runs_is_seen_by_sending_it(study):
     times = [float(cell.get_text()) for cell in table.find_all("td")]
     assert len(times) == 4
     assert all(time > 0 for time in times)
-    assert "from memory" in text_of(journey)
     assert "handlers/articles.py" in text_of(journey)
+    assert "study=" not in html_of(journey).select_one("pre").get_text()
+    assert "once more, from memory" in text_of(journey)
+    assert "once more, from memory" not in text_of(study.get("/study/journey?path=/api/user"))
+    assert text_of(study.get("/study/journey?path=http://localhost:80/api/tags")).count("answered 200 OK") == 1
+
+
+def test_a_journey_leads_to_a_file_with_the_values_that_it_ran_with(study):
+    journey = study.get("/study/journey?path=/api/articles%3Ftag=morning%26author=ann")
+
+    file = journey.click("^articles/find$", index=1)
+
+    assert (file.forms[0]["tag"].value, file.forms[0]["author"].value) == ("morning", "ann")
+    assert "1" in [cell.get_text() for cell in html_of(file).select("#result td")]
 
 
 def test_the_journey_leads_to_the_lines_of_the_code(study):
@@ -369,7 +381,7 @@ def test_a_writing_file_is_explained_and_never_run(study, db):
 
     assert "This file writes" not in text_of(page)
     assert not html_of(page).select_one("form.run")
-    assert "Looks up slugs by slug, its primary key" in text_of(page)
+    assert "Looks up slugs by slug in its primary key" in text_of(page)
     assert "articles : deletes" in text_of(page)
     assert "totals : reads (by trigger articles_after_delete_count), updates" in text_of(page)
     assert "inserts (by trigger articles_after_delete_search)" in text_of(page)
@@ -433,6 +445,8 @@ def test_a_table_tells_what_its_constraints_answer_which_files_use_its_indexes_a
     index = html_of(page).find(id="comments_article_id_idx").find_parent("section")
     assert "comments/find" in [link.get_text() for link in index.find_all("a")]
     assert "article_id is the id of a row of articles ; when that goes: CASCADE" in text_of(page)
+    key = html_of(village.pages["/study/tables/follows"]).find(id="sqlite_autoindex_follows_1")
+    assert "profiles/render" in [link.get_text() for link in key.find_parent("section").find_all("a")]
     triggers = html_of(village.pages["/study/tables/favorites"]).find(id="favorites_after_insert_count")
     assert "UPDATE articles SET favorites_count" in triggers.find_parent("section").get_text()
 
@@ -749,9 +763,12 @@ SELECT typeof(:whole) AS a, typeof(:text) AS b, typeof(:maybe) AS c, typeof(:rea
 
 
 def test_parameters_have_the_types_of_the_header(more):
-    page = run(more(types=TYPES), "boats/types", whole="7", text="7", maybe="", real="7", **{"maybe~null": "on"})
+    boats = more(types=TYPES)
+    page = run(boats, "boats/types", whole="7", text="7", maybe="", real="7", **{"maybe~null": "on"})
 
     assert [cell.get_text() for cell in html_of(page).select("#result td")] == ["integer", "text", "null", "real", "7"]
+    given = run(boats, "boats/types", whole="7", text="7", maybe="7", real="7", **{"maybe~null": "on"})
+    assert [cell.get_text() for cell in html_of(given).select("#result td")][2] == "integer"
 
 
 @pytest.mark.parametrize(

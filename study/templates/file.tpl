@@ -67,7 +67,7 @@
 <label for="p-{{name}}"><code>:{{name}}</code> <span class="note">{{kind.split()[0]}}</span></label>
 <input id="p-{{name}}" name="{{name}}" value="{{"" if value is None else value}}" autocapitalize="off" autocomplete="off" spellcheck="false"{{!' inputmode="numeric"' if kind.startswith("INTEGER") else ""}}>
 % if nullable:
-% is_null = f"{name}~null" in sent if "~run" in sent else value is None
+% is_null = not value and f"{name}~null" in sent if "~run" in sent else value is None
 <label class="null"><input type="checkbox" name="{{name}}~null"{{!" checked" if is_null else ""}}> NULL<span class="unseen"> in place of :{{name}}</span></label>
 % end
 </div>
@@ -117,7 +117,11 @@
 % end
 
 <h2 id="plan">How SQLite runs it</h2>
-<p>The query plan on this database{{"" if len(trees) == 1 else ", of each statement in turn"}}, from the top down; what is indented serves the step above it.</p>
+<p>The query plan on this database{{"" if len(trees) == 1 else ", of each statement in turn"}}, from the top down; what is indented serves the step above it.\\
+% if file.writes:
+ Where it looks up what no statement names, it checks a foreign key.\\
+% end
+</p>
 % for steps in trees:
 % if steps:
 % tree(steps)
@@ -204,5 +208,6 @@
 <li><pre class="code" tabindex="0" role="region" aria-label="Statement {{number}} of SQLAlchemy's"><code>{{!code(statement["sql"], "sql")}}</code></pre><p class="note">{{statement["ms"]}} ms</p></li>
 % end
 </ol>
-<p class="note">Measured with <code>{{orm["command"]}}</code>.</p>
+<p class="note">Measured with <code>{{orm["command"]}}</code>. What these take together is SQLite's part; the rest of its time is SQLAlchemy's, which
+makes the statements, turns rows into objects and those into JSON.</p>
 % end

@@ -18,6 +18,14 @@ server, and see why it is fast.</p>
 </div>
 </form>
 
+% if compared:
+<p>What an ORM would send in their place stands on the pages of
+% for number, name in enumerate(compared):
+{{", " if number else ""}}<a href="/study/sql/{{name}}#orm">{{name}}</a>\\
+% end
+.</p>
+% end
+
 <nav class="chips" aria-label="Resources">
 <ul>
 % for name in resources:

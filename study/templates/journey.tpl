@@ -1,4 +1,5 @@
 % rebase("layout.tpl")
+% import re
 % def where(file, line, name):
 <a class="source" href="/study/source/{{file}}#L-{{line}}">{{file}}:{{line}}</a> <code>{{name}}</code>
 % end
@@ -13,7 +14,7 @@
 % end
 <li><p>\\
 % if call.sql:
-Runs <a href="/study/sql/{{call.sql}}">{{call.sql}}</a>\\
+Runs <a href="/study/sql/{{call.sql}}">{{call.sql.partition("?")[0]}}</a>\\
 % else:
 {{call.said or call.name}}\\
 % end
@@ -50,7 +51,7 @@ Runs <a href="/study/sql/{{call.sql}}">{{call.sql}}</a>\\
 % for name, seconds in taken.ran:
 <tr><th scope="row"><a href="/study/sql/{{name}}">{{name}}</a></th><td>{{f"{1000 * seconds:.3f}"}}</td></tr>
 % end
-<tr><th scope="row">The same once more{{"" if again.ran else ", from memory"}}</th><td>{{f"{again.ms:.3f}"}}</td></tr>
+<tr><th scope="row">The same once more{{", from memory" if again.remembered else ""}}</th><td>{{f"{again.ms:.3f}"}}</td></tr>
 </tbody>
 </table>
 </div>
@@ -84,7 +85,7 @@ noting makes it slower.</p>
 <h2>The answer</h2>
 <pre class="code" tabindex="0" role="region" aria-label="Headers of the answer"><code>{{taken.status}}
 % for name, value in taken.headers:
-{{name}}: {{value}}
+{{name}}: {{re.sub(r"&?study=\d+", "", value)}}
 % end
 </code></pre>
 <pre class="code tall" tabindex="0" role="region" aria-label="Body of the answer"><code>{{!code(taken.body.decode()[:2000], "json")}}</code></pre>

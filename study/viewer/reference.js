@@ -53,5 +53,10 @@ SwaggerUIBundle({
   defaultModelsExpandDepth: -1,
   displayRequestDuration: true,
   validatorUrl: null, // asks nobody else
+  requestInterceptor: (request) => {
+    const sent = request.headers.Authorization; // people enter the token alone
+    if (sent && !/^(token|bearer) /i.test(sent)) request.headers.Authorization = `Token ${sent}`;
+    return request;
+  },
   onComplete: () => document.getElementById("servers")?.setAttribute("aria-label", "Server"), // it has no label itself
 });

@@ -377,7 +377,6 @@ from db import Database
 from tests.db.accounts import account
 
 db = Database(Path(sys.argv[1]), Path("sql"))
-db.row("users/newest")
 db.write("users/create", **account(sys.argv[2]))
 print("has written", flush=True)
 sys.stdin.read()
