@@ -19,10 +19,12 @@ demo: install             ## the same, with demo content in data/demo.db
 	$(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## all tests that need only Python
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not alone"
+	$(BIN)/python -m pytest -m "not slow and alone"
 
 test-all: .venv/tests     ## all tests, with chances that are the same each time
-	$(PYTEST) --randomly-seed=20260131
+	$(PYTEST) --randomly-seed=20260131 -m "not alone"
+	$(BIN)/python -m pytest --randomly-seed=20260131 -m alone
 
 soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
 	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults

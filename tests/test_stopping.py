@@ -167,6 +167,7 @@ def test_sighup_brings_new_code_and_new_workers(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_under_load_twenty_reloads_refuse_nobody(tmp_path):
     if not shutil.which("wrk"):
         pytest.skip("needs wrk")

@@ -28,7 +28,7 @@ from tests.faults.at_once import command, request
 from tests.faults.clients import MINUTES, SETTINGS
 from tests.test_server import Server, children_of, environment, needs_proc, serving
 
-pytestmark = [pytest.mark.slow, needs_proc]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, needs_proc]
 
 SHARE_OF_CAPACITY = 0.7
 
