@@ -42,6 +42,7 @@ check: .venv/tests        ## the linters
 
 schema-drawing: install   ## docs/schema.dot and docs/schema.svg; needs Graphviz
 	$(BIN)/python -m study.drawing
+	dot -Tsvg -o docs/schema.svg docs/schema.dot
 
 bench: .venv-bench/bench  ## Rowboat beside others, see bench/README.md; QUICK=1 for a short run
 	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)

@@ -163,7 +163,7 @@ def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metri
         if config.metrics_token:
             if not hmac.compare_digest(sent_token().encode(), config.metrics_token.encode()):
                 raise token_invalid() if "HTTP_AUTHORIZATION" in request.environ else token_missing()
-        elif not is_in_study_mode(request.environ, config):
+        elif "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
             raise not_found("route")
         return HTTPResponse(metrics.exposition(database), 200, **_ASKED_ANEW | {"Content-Type": CONTENT_TYPE})
 
@@ -174,7 +174,8 @@ def _add_study(app: Bottle, config: Config, database: Database, whole: WSGIAppli
     """The pages of study/, in study mode alone."""
 
     def page(path: str = "") -> HTTPResponse:
-        if not is_in_study_mode(request.environ, config):
+        # A browser names the Origin of a GET when a page from elsewhere wants to read the answer (the API lets any).
+        if "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
             raise not_found("route")
         from study import pages  # not before somebody asks: it loads Pygments
 

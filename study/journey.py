@@ -31,8 +31,7 @@ class Call:
 def send(app: WSGIApplication, path: str, query: str) -> SimpleNamespace:
     """Send a GET without a token through the whole application, as it would come from this client.
 
-    Returns status, headers, body, what ran in SQL with its seconds, the milliseconds of it all, and whether it was
-    remembered."""
+    Returns status, headers, body, milliseconds, what ran in SQL with its seconds, and whether it was remembered."""
     outer = request.environ
     kept = {name: outer[name] for name in outer if name.startswith(("SERVER_", "wsgi.", "REMOTE_", "HTTP_HOST"))}
     there = unquote_to_bytes(path).decode("latin-1")  # as WSGI has it
@@ -47,10 +46,8 @@ def send(app: WSGIApplication, path: str, query: str) -> SimpleNamespace:
     finally:  # Bottle's are those of the thread
         request.bind(outer)
         response.bind()
-    remembered = "rowboat.remembered" in environ
-    return SimpleNamespace(
-        status=started[0], headers=started[1], body=body, ran=environ["rowboat.ran"], ms=ms, remembered=remembered
-    )
+    known = {"ran": environ["rowboat.ran"], "remembered": "rowboat.remembered" in environ}
+    return SimpleNamespace(status=started[0], headers=started[1], body=body, ms=ms, **known)
 
 
 def trace(app: WSGIApplication, path: str, query: str) -> list[Call]:

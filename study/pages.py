@@ -112,26 +112,10 @@ def _file(study: Study, resource: str, name: str) -> HTTPResponse:
     with plans.compiler(study.database) as (connection, shape):
         trees = plans.plan(connection, shape, file)
         touched = plans.touched(connection, study.things, file)
-    known: dict[str, Any] = {
-        "study": study,
-        "file": file,
-        "sent": sent,
-        "values": values,
-        "result": result,
-        "problem": problem,
-    }
-    host = f"{request.urlparts.scheme}://{request.urlparts.netloc}"
-    return _show(
-        "file",
-        file.name,
-        **known,
-        trees=trees,
-        shape=shape,
-        touched=touched,
-        indexes=plans.indexes_of(trees),
-        orm=_orm(),
-        host=host,
-    )
+    known: dict[str, Any] = {"study": study, "file": file, "sent": sent, "values": values, "result": result}
+    known |= {"problem": problem, "trees": trees, "shape": shape, "touched": touched, "orm": _orm()}
+    known["host"] = f"{request.urlparts.scheme}://{request.urlparts.netloc}"
+    return _show("file", file.name, **known, indexes=plans.indexes_of(trees))
 
 
 @_page("/study/tables/<name>")
@@ -148,8 +132,8 @@ def _table(study: Study, name: str) -> HTTPResponse:
 
 @_page("/study/schema")
 def _schema(study: Study) -> HTTPResponse:
-    drawn = _DRAWING.exists()
-    return _show("schema", "The schema", study=study, scripts=find_migrations(sources.SCHEMA), drawn=drawn)
+    drawing = _DRAWING.read_text(encoding="utf-8") if _DRAWING.exists() else ""
+    return _show("schema", "The schema", study=study, scripts=find_migrations(sources.SCHEMA), drawing=drawing)
 
 
 @_page("/study/schema/<name>")
@@ -183,5 +167,5 @@ def _source(study: Study, path: str) -> HTTPResponse:
 
 @_page("/study/static/<name>")
 def _static(study: Study, name: str) -> HTTPResponse:
-    found = {each.name: each for each in [*(_FOLDER / "static").iterdir(), _DRAWING] if each.exists()}[name]
+    found = {each.name: each for each in (_FOLDER / "static").iterdir()}[name]
     return _sent(found.read_bytes(), _TYPES[found.suffix])

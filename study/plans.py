@@ -16,12 +16,8 @@ from db.statements import SQLFile
 
 _SENTENCES = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text(encoding="utf-8"))
 _BOUNDS = {"=": "", "<": " up to a bound", ">": " from a bound on"}
-_VERBS = {
-    sqlite3.SQLITE_READ: "reads",
-    sqlite3.SQLITE_INSERT: "inserts",
-    sqlite3.SQLITE_UPDATE: "updates",
-    sqlite3.SQLITE_DELETE: "deletes",
-}
+_VERBS = {sqlite3.SQLITE_READ: "reads", sqlite3.SQLITE_INSERT: "inserts"}
+_VERBS |= {sqlite3.SQLITE_UPDATE: "updates", sqlite3.SQLITE_DELETE: "deletes"}
 # The tables and indexes of a database by name, as shape.sql returns them.
 Shape = dict[str, dict[str, dict[str, Any]]]
 

@@ -11,11 +11,9 @@ from bottle import HTTPResponse, request, template
 
 from db.statements import find
 from plugins.errors import not_found
-from study.routes import Route, files_of, request_of
+from study.routes import EXAMPLES, Route, files_of, request_of
 
 _FOLDER = Path(__file__).parent / "viewer"
-_CURL = _FOLDER.parent / "templates" / "curl.tpl"
-_SQL = _FOLDER.parent.parent / "sql"
 
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain"}
 _FILES = {path.name.removesuffix(".gz"): path for path in _FOLDER.iterdir()}
@@ -29,9 +27,7 @@ _POLICY = (
 
 # Where `make run` serves. The page puts in the address that it was loaded from.
 _SERVER = "http://127.0.0.1:8080"
-
-# What stands in the examples: in any path, in any query, and in the body of an operation.
-_EXAMPLES = json.loads((_FOLDER / "examples.json").read_text(encoding="utf-8"))
+_CURL = (_FOLDER.parent / "templates/curl.tpl").read_text(encoding="utf-8")
 
 
 def page(name: str, **shown: Any) -> HTTPResponse:
@@ -59,24 +55,18 @@ def _answer(name: str, content: bytes, **headers: str) -> HTTPResponse:
 def with_samples(document: str, routes: Iterable[Route]) -> str:
     """The OpenAPI document with examples and `x-codeSamples`: a call with curl, and each SQL file that answers it."""
     described = json.loads(document)
-    files = find(_SQL)
+    files = find(Path(__file__).parent.parent / "sql")
     for route in routes:
-        method, path, *_ = route
-        operation = described["paths"][re.sub(r"<(\w+)>", r"{\1}", path)][method.lower()]
+        operation = described["paths"][re.sub(r"<(\w+)>", r"{\1}", route[1])][route[0].lower()]
         operation["operationId"] = operation["operationId"].replace("_", "-")  # Swagger UI's links take _ for a blank
         for parameter in operation["parameters"]:
             if parameter["in"] == "path":
-                parameter["example"] = _EXAMPLES["path"].get(parameter["name"], "1")
-        asked = request_of(route, _EXAMPLES["path"] | _EXAMPLES["query"])
-        if body := _EXAMPLES["body"].get(operation["operationId"]):
+                parameter["example"] = EXAMPLES["path"].get(parameter["name"], "1")
+        if body := EXAMPLES["body"].get(operation["operationId"]):
             operation["requestBody"]["content"]["application/json"]["example"] = body
-            asked["body"] = json.dumps(body)
-        curl = template(_CURL.read_text(encoding="utf-8"), host=_SERVER, **asked)
-        operation["x-codeSamples"] = [
-            {"lang": "Shell", "label": "curl", "source": curl.rstrip()},
-            *(
-                {"lang": "SQL", "label": f"sql/{each}.sql", "source": files[each].read_text(encoding="utf-8")}
-                for each in files_of(route, files)
-            ),
+        curl = template(_CURL, host=_SERVER, **request_of(route, EXAMPLES["path"] | EXAMPLES["query"])).strip()
+        behind = {name: files[name].read_text(encoding="utf-8") for name in files_of(route, files)}
+        operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl}] + [
+            {"lang": "SQL", "label": f"sql/{name}.sql", "source": text} for name, text in behind.items()
         ]
     return json.dumps(described, ensure_ascii=False)

@@ -4,10 +4,15 @@ import ast
 import functools
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
+
+# What stands in the examples: in any path, in any query, and in the body of an operation.
+EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
 
 Route = tuple[str, str, Callable[..., Any], dict[str, Any]]
 
@@ -57,15 +62,13 @@ def query_of(route: Route) -> list[str]:
 
 def request_of(route: Route, values: dict[str, Any]) -> dict[str, str]:
     """A request of a route, with those of its SQL's parameters that it takes itself: method, path, auth, JSON body."""
-    path = f"/api{route[1]}"
-    for name, value in (values | {"username": values.get("username_key")}).items():
-        path = path.replace(f"<{name}>", quote(str(value)))
+    method, path, handler, options = route
+    known = EXAMPLES["path"] | {name: value for name, value in values.items() if value is not None}
+    known["username"] = values.get("username_key") or known["username"]
+    path = re.sub(r"<(\w+)>", lambda name: quote(str(known.get(name[1], "1"))), path)
     sent = {name: values[name] for name in query_of(route) if values.get(name) is not None}
-    body = ""
-    if "body" in route[3]:
-        key, model = route[3]["body"]
-        fields = model.model_json_schema()["properties"]
-        needed = [name for name, each in fields.items() if "default" not in each] or [*fields][:1]
-        body = json.dumps({key: {name: ["…"] if fields[name].get("type") == "array" else "…" for name in needed}})
-    address = path + (f"?{urlencode(sent)}" if sent else "")
-    return {"method": route[0], "address": address, "auth": route[3].get("auth", ""), "body": body}
+    operation = f"{handler.__module__.rpartition('.')[2]}-{handler.__name__}".replace("_", "-")
+    example = EXAMPLES["body"].get(operation) or {options["body"][0]: {"…": "…"}} if "body" in options else None
+    body = json.dumps(example, indent=2, ensure_ascii=False) if example else ""
+    address = f"/api{path}" + (f"?{urlencode(sent)}" if sent else "")
+    return {"method": method, "address": address, "auth": options.get("auth", ""), "body": body}

@@ -14,10 +14,12 @@ from typing import Any
 
 from db import Database
 from db.clock import ago, now
+from db.script import code_only
 from db.statements import SQLFile
 
 MOST_SECONDS = 1.0
 MOST_ROWS = 100
+MOST_SENT = 2000  # characters of a parameter: within one step of the full-text search nobody looks at the clock
 MOST_BYTES = 5_000_000  # of one value
 MOST_CHARACTERS = 100_000  # of a result as JSON
 
@@ -96,6 +98,8 @@ def run(database: Database, file: SQLFile, values: Mapping[str, Any], seconds: f
     """What a reading file answers to these parameters. Raises Unusable."""
     if file.writes:
         raise Unusable("This file writes, and these pages never do.")
+    if any(re.search(r"\b(using|natural)\b", code_only(statement), re.IGNORECASE) for statement in file.statements):
+        raise Unusable("It joins by USING or NATURAL, whose columns SQLite shows to no authorizer: write ON.")
     hidden: set[str] = set()
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = []
@@ -119,11 +123,13 @@ def parse(file: SQLFile, sent: Mapping[str, str]) -> dict[str, Any]:
     """The parameters of a file from the fields of its form, each of the type that its header names. Raises Unusable."""
     found: dict[str, Any] = {}
     for name, kind in file.parameters.items():
-        is_null = kind.endswith("NULL") and (name not in sent or (not sent[name] and f"{name}~null" in sent))
+        is_null = kind.endswith("NULL") and not sent.get(name) and (f"{name}~null" in sent or name not in sent)
         try:
             found[name] = None if is_null else _TYPES[kind.split()[0]](sent.get(name, ""))
         except ValueError:
             raise Unusable(f":{name} is {kind}, which {sent.get(name, '')[:40]!r} is not.") from None
+        if len(str(found[name])) > MOST_SENT:
+            raise Unusable(f":{name} is longer than {MOST_SENT:,} characters.")
     return found
 
 

@@ -142,7 +142,7 @@ def do(document: str, home: Path, target: str = "demo") -> None:
                 write(home, step)
             for command, shown in commands(step["session"] or ""):
                 if command == "make schema-drawing" and not shutil.which("dot"):
-                    shell.says(".venv/bin/python -m study.drawing || true")
+                    shell.says(".venv/bin/python -m study.drawing")
                     shell.says(f"export PYTEST_ADDOPTS='--deselect {_PICTURE}'")
                     continue
                 if ":8080" in command:

@@ -113,7 +113,7 @@ class Village:
                 found[path] = self.client.get(path)
                 if found[path].content_type == "text/html":
                     links = {link["href"] for link in html_of(found[path]).find_all("a")}
-                    todo += [link.partition("#")[0] for link in links if link.startswith("/") and link != "/docs"]
+                    todo += [link.partition("#")[0] for link in links if link.startswith("/study")]
         return found
 
 
@@ -465,15 +465,12 @@ def tables(db):
 
 def test_the_schema_is_drawn_where_there_is_a_drawing(study, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "_DRAWING", tmp_path / "schema.svg")
-    assert not html_of(study.get("/study/schema")).main.find("img")
+    assert not html_of(study.get("/study/schema")).main.find("svg")
 
-    (tmp_path / "schema.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    image = html_of(study.get("/study/schema")).main.find("img")
-    drawing = study.get(image["src"])
+    (tmp_path / "schema.svg").write_text('<?xml version="1.0"?><svg><a xlink:href="/study/tables/users"/></svg>')
+    drawing = html_of(study.get("/study/schema")).main.find("svg")
 
-    assert image["alt"]
-    assert drawing.content_type == "image/svg+xml"
-    assert "<svg" in drawing.text
+    assert drawing.a["href"] == "/study/tables/users"
 
 
 ORM = {
@@ -535,6 +532,12 @@ def test_outside_study_mode_there_are_no_pages(asks, peer, host, settings, path)
     answer = api.client.get(path, headers={"Host": host}, status=404)
 
     assert answer.json == {"errors": {"route": ["not found"]}}
+
+
+@pytest.mark.parametrize("path", ["/study", "/study/sql/users/export?me=1&subjects=[]&~run=1", "/metrics"])
+def test_a_page_from_elsewhere_reads_nothing_of_them(study, path):
+    study.get(path, headers={"Origin": "https://pages.example.org"}, status=404)
+    study.get(path, headers={"Origin": "null"}, status=404)
 
 
 def test_nothing_of_them_is_loaded_before_somebody_asks(tmp_path):
@@ -736,6 +739,15 @@ def test_what_takes_long_is_stopped(more):
 
     assert "It took more than 1 s, and was stopped" in text_of(page)
     assert "Goes through the rows of n" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    "join", ["JOIN s USING (email)", "natural join s", "FULL JOIN s USING(email)", "NATURAL LEFT JOIN s"]
+)
+def test_a_join_that_the_authorizer_is_not_asked_about_is_not_run(more, join):
+    sql = f"-- Steals.\n\nWITH s (email) AS (SELECT 'ann@example.org')\nSELECT id FROM users {join};\n"
+
+    assert "write ON" in text_of(run(more(steal=sql), "boats/steal"))
 
 
 def test_of_many_rows_the_first_hundred_are_shown(more):

@@ -1,14 +1,16 @@
+% from shlex import quote
 curl\\
 % if method != "GET":
  -X {{!method}}\\
 % end
- '{{!host}}{{!address}}'\\
+ {{!quote(host + address)}}\\
 % if auth == "required":
- -H "Authorization: Token $TOKEN"\\
+ \
+  -H "Authorization: Token $TOKEN"\\
 % end
 % if body:
  \
-    -H 'Content-Type: application/json' \
-    -d '{{!body}}'\\
+  -H 'Content-Type: application/json' \
+  -d {{!quote(body)}}\\
 % end
 

@@ -1,12 +1,12 @@
 % rebase("layout.tpl")
 <h1>{{title}}</h1>
 <p class="lead">The shape of the data: {{len(study.tables)}} tables, made by {{len(scripts)}} scripts.</p>
-% if drawn:
+% if drawing:
 <figure>
 <div class="scroll drawing" tabindex="0" role="region" aria-label="The drawing of the schema">
-<img src="/study/static/schema.svg" alt="The tables, and the foreign keys between them; the list below names the same tables">
+{{!drawing[drawing.index("<svg"):].replace("xlink:", "")}}
 </div>
-<figcaption>The tables and the foreign keys between them. <a href="/study/static/schema.svg">Open the drawing by itself</a>.</figcaption>
+<figcaption>The tables and the foreign keys between them; each table leads to its page.</figcaption>
 </figure>
 % end
 <h2>Tables</h2>
