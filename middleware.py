@@ -181,11 +181,15 @@ def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
     return answer
 
 
+# What proxies add. One on this machine may make every Host a loopback name.
+_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
+
+
 def is_in_study_mode(environ: Environ, config: Config) -> bool:
     """Whether this request may learn what a stranger should not: by the setting, or as one from this machine.
 
     Behind a proxy nobody counts as that, whatever the proxy says of them."""
-    if config.study == "local" and not config.trusted_proxy:
+    if config.study == "local" and not config.trusted_proxy and not any(map(environ.__contains__, _BY_PROXIES)):
         return _are_both_loopback(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""))
     return config.study == "on"
 

@@ -534,6 +534,14 @@ def test_outside_study_mode_there_are_no_pages(asks, peer, host, settings, path)
     assert answer.json == {"errors": {"route": ["not found"]}}
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
+def test_who_comes_through_a_proxy_finds_no_pages_unless_it_is_switched_on(asks, header):
+    sent = {header: "for=192.0.2.60"}
+
+    assert asks("127.0.0.1").client.get("/study", headers=sent, status=404)
+    assert asks("203.0.113.7", study="on").client.get("/study", headers=sent, status=200)
+
+
 @pytest.mark.parametrize("path", ["/study", "/study/sql/users/export?me=1&subjects=[]&~run=1", "/metrics"])
 def test_a_page_from_elsewhere_reads_nothing_of_them(study, path):
     study.get(path, headers={"Origin": "https://pages.example.org"}, status=404)

@@ -88,5 +88,5 @@ noting makes it slower.</p>
 {{name}}: {{re.sub(r"&?study=\d+", "", value)}}
 % end
 </code></pre>
-<pre class="code tall" tabindex="0" role="region" aria-label="Body of the answer"><code>{{!code(taken.body.decode()[:2000], "json")}}</code></pre>
+<pre class="code tall" tabindex="0" role="region" aria-label="Body of the answer"><code>{{!code(taken.body.decode()[:2000], "json")}}{{"… and more" if len(taken.body) > 2000 else ""}}</code></pre>
 % end
