@@ -290,7 +290,7 @@ class Config:
     study: str = _setting(
         "local",
         _one_of("local", "on", "off"),
-        "Who sees /study and which SQL ran: `local`: requests from this machine, by no proxy, to a name of it; on, off.",
+        "Who sees /study and which SQL ran: `local`, those on this machine, asking a name of it by no proxy; on, off.",
     )
 
     @classmethod
