@@ -14,13 +14,9 @@ import pytest
 from tests.commands import Fork
 from tests.faults.clients import SETTINGS, Crowd, rounds
 from tests.faults.faults import Faults
-from tests.test_server import needs_proc, serving, until, workers_of
+from tests.test_server import is_alive, needs_proc, serving, until, workers_of
 
 pytestmark = [pytest.mark.slow, needs_proc]
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
 
 
 def victims(number: int, server, chance: random.Random) -> list[int]:
