@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -149,7 +150,10 @@ def worker(context: click.Context, /, listening: int, tell_ready: int, alive: in
         )
         metrics.waiting = server.waiting
         answer_on.run(server, config.drain_s, tell_ready, alive, draining)
-        metrics.write()
+        if select.select([alive], [], [], 0)[0]:  # the parent was killed, and removes nothing
+            metrics.remove()
+        else:
+            metrics.write()
 
 
 def _mail(config: Config, database: Database) -> AbstractContextManager[None]:

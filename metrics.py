@@ -106,10 +106,10 @@ class Metrics:
 
     def write(self) -> None:
         """Let the other workers know what is counted; nothing without a folder."""
-        if not self._folder:
-            return
-        new = self._folder / f"{self._number}.new"
         with self._writing:
+            if not self._folder:
+                return
+            new = self._folder / f"{self._number}.new"
             with self._lock:
                 text = json.dumps([list(self._counted.items()), self.waiting()])
             try:
@@ -121,6 +121,13 @@ class Metrics:
                 if self._kept:
                     logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
                 self._kept = False
+
+    def remove(self) -> None:
+        """Remove the folder of all workers, and write no more."""
+        with self._writing:
+            folder, self._folder = self._folder, None
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""

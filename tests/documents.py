@@ -14,7 +14,8 @@ import pytest
 
 # What belongs to this checkout, and not to the project.
 _LEFT_OUT = shutil.ignore_patterns(
-    ".venv*", ".mutants", ".git", "data", ".*_cache", ".hypothesis", ".schemathesis", "__pycache__"
+    *(".venv*", ".mutants", ".git", "data", ".*_cache", ".hypothesis", ".schemathesis", "__pycache__"),
+    *("results", "build"),  # of bench/
 )
 
 # What of the drawing only Graphviz can do.

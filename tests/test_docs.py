@@ -111,6 +111,21 @@ def test_every_test_that_a_document_names_exists(document):
         assert re.search(rf"^def {test}\(", source, re.MULTILINE), f"{document.name}: there is no {module}::{test}"
 
 
+def test_every_row_about_reliability_names_a_command_that_runs_tests():
+    page = (HOME / "docs/reliability.md").read_text()
+    rows = [row.rsplit("|", 2)[1].strip() for row in re.findall(r"^\| (?!what )(.*)$", page, re.MULTILINE)]
+
+    assert len(rows) > 30
+    for row in rows:
+        if "make mutants" in row:
+            continue
+        found = re.fullmatch(r'`(?:MINUTES=\d+ )?\.venv/bin/python -m pytest(?: -s)? (\S+?)(?: -k "?(.+?)"?)?`', row)
+        assert found, f"docs/reliability.md: this is no command: {row}"
+        tests = re.findall(r"^def (test_\w+)", (HOME / found[1]).read_text(), re.MULTILINE)
+        for word in (found[2] or "test_").split(" or "):
+            assert any(word in test for test in tests), f"{found[1]} has no test for -k {word}"
+
+
 def test_the_sql_in_the_readme_is_the_file():
     readme = (HOME / "README.md").read_text()
     (shown,) = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)

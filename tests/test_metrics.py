@@ -23,7 +23,7 @@ from config import Config
 from db.lock import WriteLock
 from metrics import METRICS, Metrics
 from tests.conftest import sqlite
-from tests.test_server import command, environment, needs_proc, serving, workers_of
+from tests.test_server import command, environment, is_alive, needs_proc, serving, workers_of
 from tests.test_stopping import stop, wait_until
 
 TOKEN = "a-token-for-prometheus"
@@ -245,6 +245,20 @@ def test_what_was_counted_outlives_a_reload_and_a_killed_worker(tmp_path):
 
         assert stop(server) == 0
         assert "rror" not in server.log.read_text()
+
+
+@needs_proc
+def test_workers_whose_parent_was_killed_leave_no_counts_behind(tmp_path):
+    with serving(tmp_path, "--workers", "2", TMPDIR=str(tmp_path)) as server:
+        wait_until(lambda: len(workers_of(server)) == 2)
+        sends(server, 50)
+        workers = workers_of(server)
+        assert len(list(tmp_path.glob("rowboat-*"))) == 1
+
+        server.process.kill()
+        wait_until(lambda: not any(map(is_alive, workers)))
+
+    assert list(tmp_path.glob("rowboat-*")) == []
 
 
 def signal_all(processes, signum):

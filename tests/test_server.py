@@ -257,6 +257,14 @@ def children_of(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs still."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def sockets_of(pid: int) -> int:
     """How many sockets a process has open."""
     return sum("socket:" in os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir())

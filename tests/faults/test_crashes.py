@@ -12,15 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.commands import Fork
-from tests.faults.clients import SETTINGS, Crowd, rounds
+from tests.faults.clients import MINUTES, SETTINGS, Crowd, rounds
 from tests.faults.faults import Faults
-from tests.test_server import needs_proc, serving, until, workers_of
+from tests.test_server import is_alive, needs_proc, serving, until, workers_of
 
 pytestmark = [pytest.mark.slow, needs_proc]
-
-
-def is_alive(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists() and " Z " not in Path(f"/proc/{pid}/stat").read_text()
 
 
 def victims(number: int, server, chance: random.Random) -> list[int]:
@@ -31,7 +27,7 @@ def victims(number: int, server, chance: random.Random) -> list[int]:
 
 def test_whoever_is_killed_under_load_what_was_acknowledged_is_there(tmp_path, fork):
     crowd = Crowd()
-    for number, chance in enumerate(rounds(short=6, share=0.4)):
+    for number, chance in enumerate(rounds(short=200 if MINUTES else 6, share=0.4)):
         with serving(tmp_path, "--workers", "2", **SETTINGS) as server:
             until(lambda server=server: len(workers_of(server)) == 2)
             before = workers_of(server)

@@ -22,7 +22,6 @@ from urllib.parse import quote
 
 import pytest
 
-from db.connection import WAL_BYTES
 from tests.conftest import HOME
 from tests.faults.at_once import command, request
 from tests.faults.clients import MINUTES, SETTINGS
@@ -43,6 +42,9 @@ MOST_GROWTH = 0.05
 # SQLite keeps the descriptor of a connection that was closed beside others, for the next one. The threads of a worker
 # may each open one at the same time, for the plan of a statement that was slow.
 KEPT_BY_SQLITE = 5
+
+# Each 4 MB a checkpoint is due, which waits for those who read. At most 7 were seen.
+MOST_WAL_MB = 16
 
 PASSWORD = "rowboat-demo"
 CALLERS = 24
@@ -249,7 +251,7 @@ class Sizes:
         self.wal = 0
 
     def look(self) -> None:
-        """Add what there is now; of descriptors, threads and WAL the most."""
+        """Add what memory there is now; of descriptors and threads note how many, of the WAL the most there was."""
         for number, pid in enumerate(self._pids):
             status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
             self.resident[number].append(int(status["VmRSS"].split()[0]) / 1000)
@@ -329,11 +331,11 @@ def test_at_70_percent_of_its_capacity_it_neither_grows_nor_leaks_nor_slows_down
             assert growth < MOST_GROWTH
             assert steady[-1].descriptors[number] <= steady[0].descriptors[number] + KEPT_BY_SQLITE
             assert steady[-1].threads[number] == steady[0].threads[number]
-        assert max(window.wal for window in windows) * 1e6 < WAL_BYTES
+        assert max(window.wal for window in windows) < MOST_WAL_MB
         first, last = [each.p99 for each in windows[:4]], [each.p99 for each in windows[-4:]]
         print(f"p99 in the median of the first third {median(first):.1f} ms, of the last {median(last):.1f} ms")
-        # A machine that others use has bad minutes, but not all of them; in the short form there may be no others.
-        assert not MINUTES or min(last) < 5 * median(first)
+        # A machine that others use has bad minutes, and the short form may have no others.
+        assert not MINUTES or median(last) < 5 * median(first)
         generator.close()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,7 @@ class Stories(RuleBasedStateMachine):
         shutil.copy(self.migrated, folder / "rowboat.db")
         database = self.open.enter_context(closing(Database(folder / "rowboat.db", HOME / "sql")))
         self.client = TestApp(app.make_app(Config(), database))
+        self.crowd = self.open.enter_context(ThreadPoolExecutor(len(NAMES)))
         self.prefixes = itertools.cycle(app.PREFIXES)
         self.model = Model()
         self.ended: list[str] = []  # tokens
@@ -473,6 +475,46 @@ class Stories(RuleBasedStateMachine):
         else:
             assert answer == (204, None)
             article.comments.remove(comment)
+
+    # All at once.
+
+    acts = st.lists(st.sampled_from(["like", "follow", "comment"]), min_size=len(NAMES), max_size=len(NAMES))
+
+    @rule(acts=acts, number=numbers, name=actors, text=texts)
+    def act_at_once(self, acts: list[str], number: int, name: str, text: str) -> None:
+        """One request of each, whose order makes no difference to what is there afterwards."""
+        article, slug = self.article(number)
+        requests: dict[str, tuple[Any, ...]] = {
+            "like": ("POST", f"/articles/{slug}/favorite"),
+            "follow": ("POST", f"/profiles/{quote(name)}/follow"),
+            "comment": ("POST", f"/articles/{slug}/comments", {"comment": {"body": text}}),
+        }
+        answers = list(self.crowd.map(lambda me, act: self.asks(me, *requests[act]), NAMES, acts))
+
+        for me, act, (status, answer) in zip(NAMES, acts, answers, strict=True):
+            if not self.who(me):
+                assert (status, answer) == MISSING
+            elif act == "follow" and name not in self.model.users:
+                assert (status, answer) == not_found("profile")
+            elif act == "follow":
+                assert status == 200
+                self.model.users[me].follows.add(name)
+            elif not article:
+                assert (status, answer) == not_found("article")
+            elif act == "like":
+                assert status == 200
+                article.favorited_by.add(me)
+            else:
+                assert status == 201
+                assert answer["comment"]["id"] not in self.ids
+                self.ids.add(answer["comment"]["id"])
+                article.comments.append(Comment(answer["comment"]["id"], me, text))
+        if article:
+            article.comments.sort(key=lambda comment: comment.id)
+        for me in NAMES:
+            self.reads_one(me, number)
+            self.reads_the_comments(me, number)
+            self.looks_at_a_profile(me, name)
 
 
 def _without_times(comment: dict[str, Any]) -> dict[str, Any]:
