@@ -204,6 +204,7 @@ def test_requests_come_first(tmp_path, large):
 
         assert os.getpriority(os.PRIO_PROCESS, backup) > os.getpriority(os.PRIO_PROCESS, server.process.pid)
         assert os.sched_getaffinity(backup) == os.sched_getaffinity(server.process.pid)
+        os.kill(backup, signal.SIGKILL)  # it is stopped, and would stay
 
 
 @needs_proc
