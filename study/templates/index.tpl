@@ -8,7 +8,7 @@
 % end
 <h1>{{title}}</h1>
 <p class="lead">Every route of the API beside the SQL files that answer it. Open a file to read it, run it on the data of this
-server, and see why it is fast.</p>
+server, and see why it is fast. <code>docs/sql-tour.md</code> leads through twelve of them, one idea at a time.</p>
 
 <form class="ask" action="/study/journey">
 <label for="path">Which SQL answers this <code>GET</code>?</label>
