@@ -21,6 +21,9 @@ _LEFT_OUT = shutil.ignore_patterns(
 # What of the drawing only Graphviz can do.
 _PICTURE = "tests/test_drawing.py::test_the_picture_shows_every_table_column_and_foreign_key"
 
+# Settings of ours, and what `make` and pytest tell those whom they start.
+_NOT_THE_READERS = ("ROWBOAT_", "MAKE", "MFLAGS", "PYTEST_")
+
 # A file's text, or lines of it, below the path in which they belong; or commands with what they print.
 _STEP = re.compile(
     r"`(?P<path>[\w./]+)`(?:,\s(?P<where>without|(?:below|above|in place of)\s`(?P<anchor>.+?)`))?:\n\n"
@@ -68,7 +71,7 @@ def _port(process: subprocess.Popen[bytes], output: Path) -> int:
 
 
 def _surroundings() -> dict[str, str]:
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("ROWBOAT_")}
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THE_READERS)}
     return mine | {"ROWBOAT_PORT": "0", "PYTHONUNBUFFERED": "1"}
 
 

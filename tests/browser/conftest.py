@@ -94,6 +94,13 @@ def page(browser: "Browser", server: Server) -> "Iterator[Page]":
     assert problems == []
 
 
+# Two frames later the page has heard of it, and colours that change slowly are what they shall be.
+_COLOURS_HAVE_CHANGED = """async () => {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+    await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+}"""
+
+
 def require_accessible(page: "Page", include: str = "html", without: dict[str, str] | None = None) -> None:
     """Fail where axe-core finds a serious or critical problem, in light colours, or a lack of contrast in dark ones.
 
@@ -103,6 +110,7 @@ def require_accessible(page: "Page", include: str = "html", without: dict[str, s
     without = {rule: {"enabled": False} for rule in without or {}}
     for scheme, options in ("light", {"rules": without}), ("dark", {"runOnly": ["color-contrast"], "rules": without}):
         page.emulate_media(color_scheme=scheme)
+        page.evaluate(_COLOURS_HAVE_CHANGED)
         found = Axe().run(page, context={"include": [[include]]}, options=options).response
         assert found["passes"], "axe-core has looked at nothing"
         problems = [
