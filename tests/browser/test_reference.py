@@ -29,7 +29,8 @@ def test_what_a_page_does_wrong_is_noticed(browser, server):
     assert problems == []
 
     page.evaluate("console.error('oh')")
-    page.evaluate("setTimeout(() => { throw new Error('no') })")
+    with page.expect_event("pageerror"):
+        page.evaluate("setTimeout(() => { throw new Error('no') })")
     page.goto("about:blank")
     page.evaluate("fetch('http://127.0.0.1:1/').catch(() => 0)")
     page.close()
