@@ -156,6 +156,12 @@ def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:
     app.route("/readyz", "GET", ready, secret=True, skip=["database"])
 
 
+def _require_study_mode(config: Config) -> None:
+    """Raise Problem outside study mode, and to pages from elsewhere, for which browsers send an Origin."""
+    if "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
+        raise not_found("route")
+
+
 def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metrics) -> None:
     """What Prometheus asks: with the token of the settings or, where there is none, in study mode."""
 
@@ -163,8 +169,8 @@ def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metri
         if config.metrics_token:
             if not hmac.compare_digest(sent_token().encode(), config.metrics_token.encode()):
                 raise token_invalid() if "HTTP_AUTHORIZATION" in request.environ else token_missing()
-        elif "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
-            raise not_found("route")
+        else:
+            _require_study_mode(config)
         return HTTPResponse(metrics.exposition(database), 200, **_ASKED_ANEW | {"Content-Type": CONTENT_TYPE})
 
     app.route("/metrics", "GET", exposition, secret=True, skip=["database"])
@@ -174,9 +180,7 @@ def _add_study(app: Bottle, config: Config, database: Database, whole: WSGIAppli
     """The pages of study/, in study mode alone."""
 
     def page(path: str = "") -> HTTPResponse:
-        # A browser names the Origin of a GET when a page from elsewhere wants to read the answer (the API lets any).
-        if "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
-            raise not_found("route")
+        _require_study_mode(config)
         from study import pages  # not before somebody asks: it loads Pygments
 
         return pages.answer(database, routes(), whole)

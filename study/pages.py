@@ -145,10 +145,8 @@ def _script(study: Study, name: str) -> HTTPResponse:
 
 @_page("/study/journey")
 def _journey(study: Study) -> HTTPResponse:
-    title, wanted = (
-        "How one request travels",
-        re.sub("^https?://[^/]+", "", sent_query().get("path") or study.example()),
-    )
+    title = "How one request travels"
+    wanted = re.sub("^https?://[^/]+", "", sent_query().get("path") or study.example())
     path, _, query = wanted.partition("?")
     if not path.startswith("/api/"):
         return _show("journey", title, wanted=wanted, taken=None)

@@ -110,7 +110,8 @@
 </table>
 </div>
 <h4>As JSON</h4>
-<pre class="code tall" tabindex="0" role="region" aria-label="The result as JSON"><code>{{!code(result.as_json(), "json")}}{{"… and more" if len(result.as_json()) == running.MOST_CHARACTERS else ""}}</code></pre>
+% shown = result.as_json()
+<pre class="code tall" tabindex="0" role="region" aria-label="The result as JSON"><code>{{!code(shown, "json")}}{{"… and more" if len(shown) == running.MOST_CHARACTERS else ""}}</code></pre>
 % end
 </section>
 % end
