@@ -95,7 +95,7 @@ def alike(name: str, number: int) -> str:
     return FORMS[number % len(FORMS)](name)
 
 
-@pytest.mark.parametrize("taken", [{"username"}, {"email"}, {"username", "email"}], ids=" and ".join)
+@pytest.mark.parametrize("taken", [["username"], ["email"], ["username", "email"]], ids=" and ".join)
 def test_of_fifty_who_register_with_one_name_or_address_one_gets_it(server, taken):
     for chance in rounds(1, SHARE):
         name = f"one{next(numbers)}"
