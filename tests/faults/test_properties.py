@@ -1,6 +1,9 @@
 """What holds for every slug, cursor, search, name and length, and not only for those that came to mind."""
 
+import itertools
+import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from handlers.articles import new_slug, slug_words
 from handlers.fields import encode_cursor, fold
+from tests.conftest import PASSWORD
 from tests.faults.length import TIMES
 
 
@@ -185,3 +189,94 @@ def test_a_limit_is_one_of_characters_exactly_whatever_they_are(api):
             assert answer.json["article"][name] in (text, [text])
 
     write()
+
+
+def trimmed(most: int) -> Callable[[str], str | None]:
+    """What is kept of a text with so many characters at most, or None where it is refused."""
+    return lambda text: text.strip() if 1 <= len(text.strip()) <= most else None
+
+
+def as_sent(least: int, most: int) -> Callable[[str], str | None]:
+    """The same for a text that is stored as it was sent."""
+    return lambda text: text if text.strip() and least <= len(text) <= most else None
+
+
+def username(text: str) -> str | None:
+    """The same for a username."""
+    name = trimmed(64)(text)
+    return (
+        name if name and name.isprintable() and not re.search(r"[/\\?#%]", name) and name not in (".", "..") else None
+    )
+
+
+def email(text: str) -> str | None:
+    """The same for an email."""
+    address = trimmed(254)(text)
+    return address if address and re.fullmatch("[^@ ]+@[^@ ]+", address) and address.isprintable() else None
+
+
+FIELDS = {
+    "username": username,
+    "email": email,
+    "password": as_sent(8, 1024),
+    "bio": lambda text: text if len(text) <= 5000 else None,
+    "image": lambda text: text if len(text) <= 65536 else None,
+    "title": trimmed(255),
+    "description": as_sent(1, 1000),
+    "body": as_sent(1, 1_000_000),
+    "comment": as_sent(1, 65536),
+}
+somewhere = st.sampled_from([7, 8, 64, 65, 254, 255, 256, 1000, 1001, 1024, 1025])
+texts = (
+    st.text(max_size=12)
+    | st.text(" \t\u2003\x1c\x85\0/\\?#%.@ñ漕é\u0301\u200b\u202e", max_size=9)
+    | st.builds(lambda text, length: (text * length)[:length], st.text(min_size=1, max_size=3), somewhere)
+    | st.builds("{}@{}".format, st.text(min_size=1, max_size=4), st.text(min_size=1, max_size=4))
+)
+values = texts | st.none() | st.booleans() | st.integers() | st.lists(texts, max_size=2) | st.dictionaries(texts, texts)
+
+
+def test_any_value_of_any_field_is_stored_as_promised_or_refused_by_its_name(api, asks):
+    ann = asks(posts_per_hour=10**9).someone("ann")
+    slug = ann.writes("Rowing at dawn")
+    numbers = itertools.count()
+    taken = {("username", "ann"), ("email", "ann@example.org")}
+
+    def request(field, value):
+        match field:
+            case "username" | "email" | "password":
+                name = f"new{next(numbers)}"
+                user = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+                return "POST", "/users", {"user": user | {field: value}}
+            case "comment":
+                return "POST", f"/articles/{slug}/comments", {"comment": {"body": value}}
+            case "bio" | "image":
+                return "PUT", "/user", {"user": {field: value}}
+            case _:
+                return "PUT", f"/articles/{slug}", {"article": {field: value}}
+
+    def there():
+        return ann.me() | api.reads(slug) | {"comments": api.comments_of(slug)}
+
+    @often(500)
+    @given(st.sampled_from(list(FIELDS)), values)
+    def send(field, value):
+        promised = FIELDS[field](value) if isinstance(value, str) and "\0" not in value else None
+        before = there()
+        method, path, body = request(field, value)
+
+        if promised is None and not (value is None and field in ("bio", "image")):
+            assert list(ann.refusal(422, method, path, body)) == ["body" if field == "comment" else field]
+            assert there() == before
+        elif field in ("username", "email") and (field, fold(promised)) in taken:
+            assert list(ann.refusal(409, method, path, body)) == [field]
+        elif path == "/users":
+            ann.call(method, path, body)
+            user = api.logs_in(body["user"]["email"], body["user"]["password"]).me()
+            assert field == "password" or user[field] == promised
+            taken.update((name, fold(user[name])) for name in ("username", "email"))
+        else:
+            ann.call(method, path, body)
+            assert (there()[field] if field != "comment" else there()["comments"][0]["body"]) == (promised or None)
+
+    send()
