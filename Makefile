@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-# One process for each core.
+# How many processes is said in tests/conftest.py.
 PYTEST = $(BIN)/python -m pytest -n auto --dist worksteal
 
 .PHONY: install run demo test test-all soak mutants check schema-drawing bench screenshots outdated clean

@@ -17,7 +17,7 @@ from argon2 import PasswordHasher, extract_parameters
 from webtest import TestApp, TestResponse
 
 import app
-from config import Config
+from config import Config, usable_cores
 from db import Database
 from db.clock import now
 from db.migrations import migrate
@@ -28,6 +28,12 @@ from tests.described import require_described
 HOME = Path(app.__file__).parent
 PASSWORD = "correct horse"
 JSON = {"Content-Type": "application/json"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many processes run the tests: half as many again as there are cores, for many tests wait."""
+    return len(usable_cores()) * 3 // 2
 
 
 @pytest.fixture(scope="session")

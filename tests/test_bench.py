@@ -31,7 +31,6 @@ def test_a_generated_database_is_the_same_each_time_and_its_counters_are_right(t
 
 
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.skipif(not shutil.which("wrk"), reason="needs the Debian package wrk")
 def test_the_benchmark_measures_every_contestant():
     results = HOME / "bench" / "results" / "results.json"

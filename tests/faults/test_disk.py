@@ -346,7 +346,7 @@ def test_while_another_process_holds_the_lock_for_too_long_writes_are_refused_an
 
         assert publish(server, token)[0] == 201
         assert wrong(server) == {}
-        assert server.log.read_text().count('"status": 503') == 5
+        until(lambda: server.log.read_text().count('"status": 503') == 5)
         assert server.rows("SELECT count(*) FROM articles WHERE title = 'Refused'") == [(0,)]
         stop(server)
     require_sound(server)
