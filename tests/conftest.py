@@ -17,10 +17,13 @@ from argon2 import PasswordHasher, extract_parameters
 from webtest import TestApp, TestResponse
 
 import app
+import db.database as db_module
 from config import Config, usable_cores
 from db import Database
 from db.clock import now
+from db.connection import connect
 from db.migrations import migrate
+from db.statements import SQLFile, load
 from handlers.fields import fold
 from tests.commands import Fork, copy_project
 from tests.described import require_described
@@ -44,12 +47,23 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def sql_files(migrated: Path) -> dict[str, SQLFile]:
+    """The files of sql/, compiled once: for each test anew, it takes longer than most tests."""
+    with closing(connect(migrated)) as connection:
+        return load(HOME / "sql", connection)
+
+
 @pytest.fixture
-def db(migrated: Path, tmp_path: Path) -> Iterator[Database]:
+def db(migrated: Path, sql_files: dict[str, SQLFile], tmp_path: Path) -> Iterator[Database]:
     """A database of the test's own, empty."""
     path = tmp_path / "rowboat.db"
     shutil.copy(migrated, path)
-    with closing(Database(path, HOME / "sql")) as database:
+    with pytest.MonkeyPatch.context() as patch:
+        if db_module.load is load:  # tests/mutate_sql.py puts its own there
+            patch.setattr(db_module, "load", lambda folder, connection: sql_files)
+        database = Database(path, HOME / "sql")
+    with closing(database):
         yield database
 
 
