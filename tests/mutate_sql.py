@@ -45,8 +45,8 @@ PASSED, FAILED = 0, 1
 # A disk that waits for nothing, where there is one.
 MEMORY = Path("/dev/shm")
 
-# A mutant may make a test wait for ever: after so many seconds it counts as killed.
-PATIENCE_S = 600
+# A mutant may make a test wait for ever: after so many seconds and five times what its tests take, it counts as killed.
+PATIENCE_S = 30
 
 SEED = 20260131
 
@@ -191,7 +191,8 @@ class Mutation:
 
         def survives(mutant: Mutant) -> bool:
             self.files = ours | {mutant.file: replace(ours[mutant.file], statements=mutant.statements)}
-            return _in_child(lambda: _run(session, tests.get(mutant.file, [])), PATIENCE_S) == PASSED
+            seconds, items = tests.get(mutant.file, (0, []))
+            return _in_child(lambda: _run(session, items), PATIENCE_S + 5 * int(seconds)) == PASSED
 
         ours = self.files
         for file, mutants in itertools.groupby(self.mutants, key=lambda mutant: mutant.file):
@@ -205,8 +206,8 @@ class Mutation:
         return self.files if folder == HOME / "sql" else load(folder, connection)
 
 
-def _tests_by_file(session: pytest.Session) -> dict[str, list[pytest.Item]]:
-    """The tests that run each file, those first that run the fewest others: these are about it."""
+def _tests_by_file(session: pytest.Session) -> dict[str, tuple[float, list[pytest.Item]]]:
+    """The tests that run each file, those first that run the fewest others: these are about it. And their seconds."""
     modules: dict[Path, list[pytest.Item]] = defaultdict(list)
     for item in session.items:
         if "db" in item.fixturenames:
@@ -216,7 +217,10 @@ def _tests_by_file(session: pytest.Session) -> dict[str, list[pytest.Item]]:
         for item, (seconds, files) in zip(items, _recorded(session, path, items), strict=True):
             for file in files:
                 tests[file].append((len(files), seconds, item))
-    return {file: [item for *_, item in sorted(found, key=lambda each: each[:2])] for file, found in tests.items()}
+    return {
+        file: (sum(each[1] for each in found), [item for *_, item in sorted(found, key=lambda each: each[:2])])
+        for file, found in tests.items()
+    }
 
 
 def _recorded(session: pytest.Session, path: Path, items: list[pytest.Item]) -> list[tuple[float, list[str]]]:
@@ -225,7 +229,7 @@ def _recorded(session: pytest.Session, path: Path, items: list[pytest.Item]) -> 
     recorded = session.config.cache.get(key, None)
     if recorded is None:
         with tempfile.NamedTemporaryFile() as written:
-            _in_child(lambda: _record(session, items, written.name), 10 * PATIENCE_S)
+            _in_child(lambda: _record(session, items, written.name), 100 * PATIENCE_S)
             recorded = json.load(written)
         session.config.cache.set(key, recorded)
     return recorded
