@@ -57,7 +57,7 @@ def server(home: Path, target: str = "demo") -> Iterator[int]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(10)
+            process.wait(60)
 
 
 def _port(process: subprocess.Popen[bytes], output: Path) -> int:

@@ -57,13 +57,13 @@ def test_nobody_gets_the_answer_of_another_caller(api):
 
 def test_a_token_that_expires_without_a_commit_is_refused(api, db):
     ann = api.someone("ann")
-    almost = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days', '+1 seconds')"
-    sqlite(db, f"UPDATE sessions SET last_used_at = {almost}")
+    almost = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days', '+3 seconds')"
     with closing(Database(db.path, HOME / "sql", wait_s=0.05)) as locked, open(f"{db.path}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # nobody can note that the session is in use
         reader = Api(TestApp(app.make_app(Config(), locked)), ann.headers)
+        sqlite(db, f"UPDATE sessions SET last_used_at = {almost}")
         reader.get("/articles")
-        time.sleep(1.1)
+        time.sleep(3.1)
 
         assert reader.refusal(401, "GET", "/articles") == {"token": "is invalid"}
 

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -43,8 +44,12 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as bound:
-        return bound.getsockname()[1]
+    """A free port, below those that the system gives away itself: nobody takes it before it is used."""
+    for _ in range(100):
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), closing(socket.create_server(("127.0.0.1", port))):
+            return port
+    raise AssertionError("no port is free")
 
 
 def succeeds(*command: Any, **options: Any) -> str:
@@ -103,7 +108,7 @@ class Proxy:
 
     def wait(self, log: Path) -> None:
         """Return once it answers."""
-        for _ in range(500):
+        for _ in range(3000):
             try:
                 self.ask("GET", "/metrics")
                 return

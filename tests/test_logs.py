@@ -332,12 +332,14 @@ def test_slow_sql_is_named_with_its_plan_and_fast_sql_is_not(tmp_path):
 
     with logging_server(tmp_path, ROWBOAT_SLOW_MS="1") as (server, log):
         answer, body = exchange(server, "GET", "/api/articles?q=the")
-        slow = [event for event in events_of(log) if "slow SQL" in event["message"]]
-    with logging_server(tmp_path) as (server, log):
+        # On a busy machine, any other file may take a millisecond, too.
+        slow = [event for event in events_of(log) if "slow SQL: articles/search" in event["message"]]
+    with logging_server(tmp_path, ROWBOAT_SLOW_MS="60000") as (server, log):
         exchange(server, "GET", "/api/articles?q=the")
-        fast = log.read_text()
+    fast = log.read_text()
 
     assert json.loads(body)["articlesCount"] > 1000
+    assert '"/api/articles"' in fast
     assert "slow SQL" not in fast
     assert {event["level"] for event in slow} == {"warning"}
     assert {event["request_id"] for event in slow} == {answer.headers["X-Request-Id"]}
@@ -630,7 +632,7 @@ def test_sentry_hears_of_mistakes_in_the_background_too(tmp_path, sentry):
 
 def test_an_error_just_before_the_end_still_arrives(tmp_path, sentry):
     named = {"SENTRY_DSN": sentry.dsn, "SENTRY_RELEASE": "9.1", "SENTRY_ENVIRONMENT": "harbour"}
-    sentry.pauses_s = [1]  # meanwhile, the second waits
+    sentry.pauses_s = [0.5]  # meanwhile, the second waits
     with serving(tmp_path, "--workers", "1", **named) as server:
         break_tags(server)
         for _ in range(2):

@@ -77,7 +77,7 @@ class PostOffice:
         self._is_open = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._work(),))
         self._thread.start()
-        assert self._is_open.wait(10)
+        assert self._is_open.wait(30)
 
     def url(self, login: str = "", host: str = "127.0.0.1") -> str:
         """Where to send mails, for ROWBOAT_SMTP_URL."""
@@ -92,7 +92,7 @@ class PostOffice:
         """Let nobody in any longer."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._closing.set)
-            self._thread.join(10)
+            self._thread.join(30)
 
     async def _work(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
@@ -108,8 +108,8 @@ class PostOffice:
         if self.replies:
             return self.replies.pop(0)
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.kept_waiting += 1  # before whoever waits for the letter asks
         self.letters.append(Letter(envelope.mail_from, envelope.rcpt_tos, message, bool(session.authenticated)))
-        self.kept_waiting += 1
         try:
             while self.is_slow:
                 await asyncio.sleep(0.01)
@@ -711,8 +711,10 @@ def test_a_worker_that_is_killed_before_it_notes_that_a_mail_was_sent_loses_none
         until(lambda: running.rows("SELECT * FROM outbox") == [])
         new = {"token": second.token, "password": NEW}
         reset = running.ask("PUT", "/api/users/password-reset", {"user": new})
-        log = running.log.read_text()
+        running.stop()
 
+    log = running.log.read_text()
+    assert '"PUT"' in log
     assert first.id == second.id
     assert reset == (204, None)
     assert len(office.letters) == 2

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -103,7 +103,7 @@ def test_buckets_say_how_long_requests_took(api, db):
     ann = api.someone("ann")
     with ThreadPoolExecutor(1) as elsewhere, closing(WriteLock(db.path)) as lock, lock:
         waiting = elsewhere.submit(ann.changes, bio="Rows")
-        time.sleep(0.3)
+        time.sleep(1)
         lock.__exit__(None, None, None)
         waiting.result()
 
@@ -177,14 +177,35 @@ def test_no_name_and_no_address_stands_in_the_metrics(api):
 # On the real server
 
 
+def asks(connection, method, path, token):
+    connection.request(method, path, headers={"Authorization": f"Bearer {token}"})
+
+
+def told(connection):
+    """What the answer tells, and the worker that gave it, by the beginning that its ids share."""
+    answer = connection.getresponse()
+    assert answer.status == 200
+    return answer.headers["X-Request-Id"][:24], numbers(answer.read().decode())
+
+
 def scrape(server):
-    """What the server tells at last, once no worker has anything new to say."""
-    time.sleep(1.5)
+    """What the server tells now, and which worker it was."""
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
-        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-        answer = connection.getresponse()
-        assert answer.status == 200
-        return numbers(answer.read().decode())
+        asks(connection, "GET", "/metrics", TOKEN)
+        return told(connection)
+
+
+def scrape_both(server, expected):
+    """What each of two workers tells once it knows of these requests: those of the other one it knows from its file."""
+    found = {}
+
+    def both_know():
+        worker, tells = scrape(server)
+        found[worker] = tells
+        return [counted(each) for each in found.values()] == [expected] * 2
+
+    wait_until(both_know)
+    return list(found.values())
 
 
 def counted(found):
@@ -210,11 +231,13 @@ def test_metrics_of_two_workers_add_up_to_the_requests_sent(tmp_path):
         tags = sends(server, 200)
         missing = sends(server, 100, "/api/articles/unknown")
 
-        first, second = scrape(server), scrape(server)
+        sent = {("/api/tags", 200): 200, ("/api/articles/<slug>", 404): 100}
+        first, second = scrape_both(server, sent)
+        time.sleep(1.5)  # for what might be counted once more
 
         assert (tags, missing) == ({200: 200}, {404: 100})
-        assert counted(first) == counted(second) == {("/api/tags", 200): 200, ("/api/articles/<slug>", 404): 100}
-        assert first["rowboat_queue_depth",] == 0
+        assert counted(scrape(server)[1]) == sent
+        assert first["rowboat_queue_depth",] == second["rowboat_queue_depth",] == 0
         (folder,) = set(re.findall(r"\S+/rowboat-[0-9a-f]{16}", command_lines(workers_of(server))))
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         assert stop(server) == 0
@@ -235,13 +258,16 @@ def test_what_was_counted_outlives_a_reload_and_a_killed_worker(tmp_path):
             server.process.send_signal(signal.SIGHUP)
             wait_until(lambda: server.log.read_text().count("Rowboat reloaded") == reloads)  # noqa: B023 (called at once)
             sends(server, 50)
-        scrape(server)
+        wait_until(lambda: len(workers_of(server)) == 2)
+        scrape_both(server, {("/api/tags", 200): 150})
         before = workers_of(server)
         signal_all(before, signal.SIGKILL)
         wait_until(lambda: len({*workers_of(server)} - {*before}) == 2)
         sends(server, 50)
 
-        assert counted(scrape(server)) == {("/api/tags", 200): 200}
+        scrape_both(server, {("/api/tags", 200): 200})
+        time.sleep(1.5)  # for what might be counted once more
+        assert counted(scrape(server)[1]) == {("/api/tags", 200): 200}
 
         assert stop(server) == 0
         assert "rror" not in server.log.read_text()
@@ -269,19 +295,23 @@ def signal_all(processes, signum):
 def test_requests_that_wait_for_a_thread_are_counted_while_they_do(tmp_path):
     with serving(tmp_path, "--workers", "1", "--threads", "1", ROWBOAT_METRICS_TOKEN=TOKEN) as server:
         tokens = [server.token(f"ann{number}") for number in range(3)]
-        with ThreadPoolExecutor(4) as crowd:
+        with ExitStack() as crowd:
+            *followers, operator, reader = [
+                crowd.enter_context(closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)))
+                for _ in range(5)
+            ]
             with closing(WriteLock(server.database)) as lock, lock:
-                for token in tokens:  # one has the thread, the others wait for it, and so does who asks for the metrics
-                    crowd.submit(server.ask, "POST", "/api/profiles/ann0/follow", authorization=f"Token {token}")
-                    time.sleep(0.2)
-                waiting = crowd.submit(scrape, server)
+                for each, token in zip(followers, tokens, strict=True):
+                    asks(each, "POST", "/api/profiles/ann0/follow", token)
+                # One has the thread, the others wait for it, and so do who asks for the metrics and who comes after.
+                asks(operator, "GET", "/metrics", TOKEN)
+                time.sleep(1)
+                asks(reader, "GET", "/api/tags", "")
                 time.sleep(2)
-                crowd.submit(server.ask, "GET", "/api/tags")
-                time.sleep(0.2)
-            found = waiting.result()
+            _, found = told(operator)
 
         assert found["rowboat_queue_depth",] == 1
-        assert scrape(server)["rowboat_queue_depth",] == 0
+        assert scrape(server)[1]["rowboat_queue_depth",] == 0
 
 
 def test_numbers_that_older_code_counted_in_other_buckets_are_left_out(tmp_path):
@@ -309,7 +339,7 @@ def test_a_folder_for_the_counts_that_is_gone_keeps_nobody_from_being_answered(t
 
         scrape(server)
 
-        assert "metrics of this worker are not kept" in server.log.read_text()
+        wait_until(lambda: "metrics of this worker are not kept" in server.log.read_text())
         assert sends(server, 20) == {200: 20}
         assert stop(server) == 0
 

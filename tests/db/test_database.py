@@ -180,7 +180,7 @@ def test_a_lock_may_be_gone_later_and_a_mistake_may_not(db):
 
 
 def test_each_thread_reads_on_a_connection_of_its_own(db):
-    both_are_reading = threading.Barrier(2, timeout=10)
+    both_are_reading = threading.Barrier(2, timeout=30)
     answers = []
 
     def read():
@@ -224,7 +224,7 @@ def test_every_connection_has_the_same_settings(db):
 
 
 def test_the_writer_and_the_readers_have_these_settings(db):
-    assert db._writer.submit(settings).result(5) == PRAGMAS | WRITING
+    assert db._writer.submit(settings).result(30) == PRAGMAS | WRITING
     assert settings(db._reader()) == PRAGMAS
     assert db._reader().execute("PRAGMA query_only").fetchone() == (1,)
 
@@ -232,7 +232,7 @@ def test_the_writer_and_the_readers_have_these_settings(db):
 @pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
 def test_how_much_a_commit_waits_for_the_disk_is_a_choice(db, synchronous, level):
     with closing(Database(db.path, HOME / "sql", synchronous)) as chosen:
-        assert chosen._writer.submit(settings).result(5)["synchronous"] == level
+        assert chosen._writer.submit(settings).result(30)["synchronous"] == level
 
 
 def test_foreign_keys_are_enforced(db):
