@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import sqlite3
 import sys
@@ -47,6 +48,9 @@ MEMORY = Path("/dev/shm")
 
 # A mutant may make a test wait for ever: after so many seconds and five times what its tests take, it counts as killed.
 PATIENCE_S = 30
+
+# Or for more and more memory.
+MOST_BYTES = 4 * 1024**3
 
 SEED = 20260131
 
@@ -275,6 +279,7 @@ def _in_child(work: Callable[[], int], seconds: int) -> int:
     status = FAILED
     try:
         signal.alarm(seconds)
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = work()
     finally:
