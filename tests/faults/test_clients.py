@@ -64,21 +64,31 @@ def closed(connections: list[socket.socket]) -> int:
     return len(ends.poll(0))
 
 
+def waited(server: Server) -> float:
+    """How many seconds the worker's first thread, which reads for all, has waited for its core."""
+    (pid,) = workers_of(server)
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 @contextmanager
 def somebody_who_is_answered_within_a_second(server: Server) -> Iterator[None]:
     """Asks again and again meanwhile, each time on a connection of their own; afterwards all is closed again.
 
-    A second is 50 short sleeps of another thread: where the whole machine stands still, that is not the server's."""
+    A second is 50 short sleeps of another thread, and what the worker waits for its core is left out: neither a machine
+    that stands still nor one that is busy with something else is the server's fault."""
     before = descriptors(server)
     done = threading.Event()
     ticks = 0
 
-    def ask() -> list[int]:
+    def now() -> float:
+        return ticks / 50 - waited(server)
+
+    def ask() -> list[float]:
         took = []
         while not done.is_set() or len(took) < 5:
-            began = ticks
+            began = now()
             assert server.ask("GET", "/api/tags")[0] == 200
-            took.append(ticks - began)
+            took.append(now() - began)
             time.sleep(0.02)
         return took
 
@@ -95,7 +105,7 @@ def somebody_who_is_answered_within_a_second(server: Server) -> Iterator[None]:
             yield
         finally:
             done.set()
-        assert max(answered.result()) <= 50
+        assert max(answered.result()) <= 1
     until(lambda: descriptors(server) <= before)
 
 
