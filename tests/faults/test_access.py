@@ -157,6 +157,7 @@ def test_nothing_of_anns_changes_whatever_is_sent_to_whatever_route_in_her_name(
                 assert belongings(db, 1) == before, f"{method} {address}"
                 if answer.status_int < 300 and method not in ("GET", "HEAD"):
                     undo()  # else bob would be logged out, or gone, at the next request
+    print(f"{sent} requests")
     assert sent > 700
 
 
@@ -168,11 +169,14 @@ def test_an_id_that_is_spelled_otherwise_is_nobodys(people, db):
         "0{} +{} -{} {}.0 {}e0 0x{} %20{} {}%20 {}%0A {}%00 {};x {},{} %EF%BC%91 %D9%A1 [{}] {}%2F '{}' {}%20OR%201=1"
     )
 
+    sent = 0
     for method, path in WRITES:
         if "<id>" in path:
             for spelling, number in itertools.product(spellings.split(), range(1, 12)):
                 address = next(addresses(path, names | {"id": ["ID"]})).replace("ID", spelling.format(number, number))
                 ann.call(method, address, status=400 if "%00" in spelling else 404)
+                sent += 1
+    print(f"{sent} requests")
     assert belongings(db, 1) == before
 
 
@@ -195,6 +199,7 @@ def names_of_fields() -> list[str]:
 def effect(people, db, undo):
     """What a request does: its answer, and all of the database after it. What chance and the clock choose is masked."""
     everybody, names = people
+    sent = itertools.count()
 
     def calm(text: str) -> str:
         text = re.sub(rf"(?:{now()[:10]}|{ago(timedelta(minutes=5))[:10]})T[0-9:.]+Z", "TIME", text)
@@ -203,12 +208,13 @@ def effect(people, db, undo):
 
     def of(method: str, path: str, body: Any, query: str = "", who: str = "", **headers: str) -> Any:
         undo()
+        next(sent)
         # The one session that is not ann's present one: else she could end her own.
         address = next(addresses(path, names | {"id": names["id"][::-1] if "sessions" in path else names["id"]}))
         caller = everybody[who or ("root" if "/admin" in path else "ann")]
-        sent = caller.headers | JSON | headers
+        headers = caller.headers | JSON | headers
         answer = caller.client.request(
-            f"/api/v1{address}{query}", method=method, body=json.dumps(body).encode(), headers=sent, status="*"
+            f"/api/v1{address}{query}", method=method, body=json.dumps(body).encode(), headers=headers, status="*"
         )
         # Each attempt is counted with its milliseconds, and each request noted with its id.
         tables = sqlite(db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('attempts', 'audit')")
@@ -219,7 +225,8 @@ def effect(people, db, undo):
         status, told_headers, _ = told(answer)
         return status, told_headers, calm(answer.text), calm(repr(rows))
 
-    return of
+    yield of
+    print(f"{next(sent)} requests")
 
 
 @pytest.mark.parametrize(
@@ -438,6 +445,7 @@ def test_a_session_that_has_ended_opens_no_route_not_even_one_that_is_remembered
         if "auth" in options
     ]
 
+    sent = 0
     for way, end in ways.items():
         undo()
         for _ in range(2):
@@ -449,6 +457,8 @@ def test_a_session_that_has_ended_opens_no_route_not_even_one_that_is_remembered
             for spelling in ("Token", "Bearer", "token", " Token "):
                 again = {"Authorization": f"{spelling} {ann.token}", "If-None-Match": "*"}
                 assert ann.refusal(401, method, address, body, headers=again) == {"token": "is invalid"}, way
+                sent += 1
+    print(f"{sent} requests")
 
 
 # The answer cache: nobody gets what another one was told
@@ -592,6 +602,7 @@ def test_no_route_tells_anybody_a_secret_or_the_email_of_another(people, db, und
                     hashes = secrets_of(db)
                     assert not [secret for secret in hashes if secret in answers[-1][3]], f"{method} {path}"
                     undo()
+    print(f"{len(answers)} answers")
     assert len(answers) > 700
 
     secrets = [PASSWORD, "not her password", "ann's reset token", "$argon2", *secrets_of(db)]

@@ -145,6 +145,7 @@ class Stories(RuleBasedStateMachine):
     An actor without a session asks like a stranger."""
 
     migrated: Path
+    sent = itertools.count()  # requests
 
     def __init__(self) -> None:
         super().__init__()
@@ -180,6 +181,7 @@ class Stories(RuleBasedStateMachine):
         headers = {"Authorization": f"Token {token}"} if token else {}
         headers |= {"Content-Type": "application/json"} if body else {}
         raw = json.dumps(body).encode() if body else b""
+        next(self.sent)
         address = next(self.prefixes) + path
         answer = self.client.request(address, method=method, body=raw, headers=headers, status="*")
         require_described(method, path, answer)
@@ -478,15 +480,19 @@ class Stories(RuleBasedStateMachine):
 
     # All at once.
 
-    acts = st.lists(st.sampled_from(["like", "follow", "comment"]), min_size=len(NAMES), max_size=len(NAMES))
+    kinds = st.sampled_from(["like", "like no longer", "follow", "follow no longer", "comment"])
+    acts = st.lists(kinds, min_size=len(NAMES), max_size=len(NAMES))
 
     @rule(acts=acts, number=numbers, name=actors, text=texts)
     def act_at_once(self, acts: list[str], number: int, name: str, text: str) -> None:
-        """One request of each, whose order makes no difference to what is there afterwards."""
+        """One request of each, about what is their own: the order makes no difference, but for the count of likes that
+        an answer tells meanwhile."""
         article, slug = self.article(number)
         requests: dict[str, tuple[Any, ...]] = {
             "like": ("POST", f"/articles/{slug}/favorite"),
+            "like no longer": ("DELETE", f"/articles/{slug}/favorite"),
             "follow": ("POST", f"/profiles/{quote(name)}/follow"),
+            "follow no longer": ("DELETE", f"/profiles/{quote(name)}/follow"),
             "comment": ("POST", f"/articles/{slug}/comments", {"comment": {"body": text}}),
         }
         answers = list(self.crowd.map(lambda me, act: self.asks(me, *requests[act]), NAMES, acts))
@@ -494,21 +500,25 @@ class Stories(RuleBasedStateMachine):
         for me, act, (status, answer) in zip(NAMES, acts, answers, strict=True):
             if not self.who(me):
                 assert (status, answer) == MISSING
-            elif act == "follow" and name not in self.model.users:
+            elif "follow" in act and name not in self.model.users:
                 assert (status, answer) == not_found("profile")
-            elif act == "follow":
-                assert status == 200
-                self.model.users[me].follows.add(name)
+            elif "follow" in act:
+                follows = self.model.users[me].follows
+                follows.add(name) if act == "follow" else follows.discard(name)
+                assert (status, answer) == (200, {"profile": self.model.profile(name, me)})
             elif not article:
                 assert (status, answer) == not_found("article")
-            elif act == "like":
-                assert status == 200
-                article.favorited_by.add(me)
+            elif "like" in act:
+                article.favorited_by.add(me) if act == "like" else article.favorited_by.discard(me)
+                count = {"favoritesCount": answer["article"]["favoritesCount"]}
+                assert 0 <= count["favoritesCount"] <= len(NAMES)
+                assert (status, answer) == (200, {"article": self.model.article(article, me) | count})
             else:
-                assert status == 201
-                assert answer["comment"]["id"] not in self.ids
-                self.ids.add(answer["comment"]["id"])
-                article.comments.append(Comment(answer["comment"]["id"], me, text))
+                comment = Comment(answer["comment"]["id"], me, text)
+                assert comment.id not in self.ids
+                self.ids.add(comment.id)
+                article.comments.append(comment)
+                assert (status, _without_times(answer["comment"])) == (201, self.model.comment(comment, me))
         if article:
             article.comments.sort(key=lambda comment: comment.id)
         for me in NAMES:
@@ -535,3 +545,4 @@ def test_the_server_answers_as_the_model_does(migrated, cheap_hashes):
     machine = type("Machine", (Stories,), {"migrated": migrated})
 
     run_state_machine_as_test(machine, settings=stories)
+    print(f"{next(Stories.sent)} requests")
