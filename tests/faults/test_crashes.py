@@ -93,7 +93,7 @@ def at_work(fork: Fork, sign: Path, *command: str) -> "subprocess.Popen[str]":
 def kill_at_random(fork: Fork, chance: random.Random, seconds: float, sign: Path, *command: str) -> bool:
     """Kill a command at any moment of the seconds that its work takes; whether it was not done by then."""
     process = at_work(fork, sign, *command)
-    time.sleep(chance.triangular(0, seconds, 0))  # rather early: what is done cannot be hit
+    time.sleep(seconds * chance.random() ** 2)  # rather early: what is done cannot be hit
     process.kill()
     process.communicate(timeout=30)
     assert process.returncode in (0, -signal.SIGKILL)
