@@ -7,7 +7,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -46,6 +46,7 @@ class Client:
         self.may_be: dict[Key, set[Any]] = {}
         self.acknowledged = 0
         self.refused = 0
+        self.unanswered = 0
         self._token = ""
         self._numbers = itertools.count()
         self._connection: http.client.HTTPConnection | None = None
@@ -104,10 +105,12 @@ class Client:
         if others:
             about = chance.choice(others)
             slug = self._slugs.pop(about)
-            for text in [text for kind, text, *_ in self.may_be if kind == "comment" and text.endswith(f" on {about}")]:
-                del self.may_be["comment", text]  # it goes with the article, or does not
-                self._comments.pop(text, None)
             self._change(("article", about), None, "DELETE", f"/articles/{slug}")
+            article = self.may_be["article", about]
+            for key in [key for key in self.may_be if key[0] == "comment" and key[1].endswith(f" on {about}")]:
+                self._comments.pop(key[1], None)
+                if None in article:  # the comment goes with it
+                    self.may_be[key] = {None} if article == {None} else self.may_be[key] | {None}
 
     def _tell(self, chance: random.Random) -> None:
         about, slug = chance.choice(list(self._slugs.items()))
@@ -140,6 +143,7 @@ class Client:
             status, answer = ask(self._connection, method, f"/api{path}", body, **headers)
         except (OSError, http.client.HTTPException):
             self.leave()
+            self.unanswered += 1
             return None
         if status == 503:
             if self.trusts_503:
@@ -175,6 +179,18 @@ class Crowd:
     def refused(self) -> int:
         """How many writes were answered with 503."""
         return sum(client.refused for client in self.clients)
+
+    @property
+    def unanswered(self) -> int:
+        """How many writes got no answer, for the server died."""
+        return sum(client.unanswered for client in self.clients)
+
+    def has_written(self, count: int) -> Callable[[], bool]:
+        """What tells whether each of them had so many writes acknowledged from now on."""
+        before = [client.acknowledged for client in self.clients]
+        return lambda: all(
+            client.acknowledged >= earlier + count for client, earlier in zip(self.clients, before, strict=True)
+        )
 
     def trust_503(self, is_so: bool) -> None:
         """Whether what is answered with 503 from now on is certain to be stored nowhere."""
@@ -226,7 +242,26 @@ class Crowd:
             for key, values in client.may_be.items():
                 assert found.get(key) in values, f"{key} is {found.get(key)!r}, and may be {values!r}"
                 client.may_be[key] = {found.get(key)}
-        assert [key for key in found if key not in known and key[0] not in ("comment", "bio")] == []
+        # Whoever has never written a biography has an empty one.
+        assert [key for key, value in found.items() if value is not None and key not in known] == []
+        require_noted(database)
+
+
+def require_noted(database: Path) -> None:
+    """The audit log has each account and each article that is gone, and calls nothing deleted that is there."""
+    with closing(sqlite3.connect(database)) as connection:
+
+        def ids(sql: str) -> list[int]:
+            return sorted(each for (each,) in connection.execute(sql))
+
+        def noted(column: str, action: str) -> list[int]:
+            return ids(f"SELECT {column} FROM audit WHERE action = '{action}'")
+
+        (published,) = ids("SELECT seq FROM sqlite_sequence WHERE name = 'articles'")  # no id is given twice
+        there = ids("SELECT id FROM articles")
+        assert sorted(there + noted("object_id", "article.delete")) == list(range(1, published + 1))
+        assert noted("user_id", "user.register") == ids("SELECT id FROM users")
+        assert not {*noted("object_id", "comment.delete")} & {*ids("SELECT id FROM comments")}
 
 
 def stored(database: Path) -> dict[Key, Any]:

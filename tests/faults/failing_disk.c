@@ -10,7 +10,8 @@
  *   clock SECONDS -    the time of day is off by so much
  *   die NUMBER -       the program is killed instead of its so-manieth rename
  *
- * The first two concern files whose path begins with FAULTY and ends in END; * is any end.
+ * The first two concern files whose path begins with FAULTY and ends in END; * is any end. The first time that one of
+ * them fails, the file FAULTS.made appears.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -48,6 +49,16 @@ static long asked_for(const char *fault, char end[64])
     return 0;
 }
 
+/* Tell that something was made to fail. */
+static void note(void)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.made", getenv("FAULTS"));
+    int made = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (made >= 0)
+        syscall(SYS_close, made);
+}
+
 /* Whether this fails for an open file; errno says how. */
 static int fails(const char *fault, int descriptor)
 {
@@ -65,6 +76,7 @@ static int fails(const char *fault, int descriptor)
     int is_such = strcmp(end, "*") == 0 || ((size_t)length >= tail && strcmp(path + length - tail, end) == 0);
     if (strncmp(path, faulty, strlen(faulty)) != 0 || !is_such)
         return 0;
+    note();
     errno = (int)number;
     return 1;
 }

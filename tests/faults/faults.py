@@ -18,7 +18,7 @@ class Faults:
         compiler = shutil.which("cc")
         if not compiler:
             pytest.skip("needs a C compiler: the Debian package gcc")
-        library, self._control = folder / "failing_disk.so", folder / "faults"
+        library, self._control, self._made = (folder / name for name in ("failing_disk.so", "faults", "faults.made"))
         command = [compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(SOURCE), "-ldl"]
         subprocess.run(command, check=True)
         self.settings = {"LD_PRELOAD": str(library), "FAULTS": str(self._control), "FAULTY": str(database)}
@@ -34,9 +34,14 @@ class Faults:
 
     def begin(self, *lines: str) -> None:
         """From now on this fails."""
+        self._made.unlink(missing_ok=True)
         new = self._control.with_suffix(".new")
         new.write_text("".join(f"{line}\n" for line in lines))
         new.replace(self._control)
+
+    def was_made(self) -> bool:
+        """Whether a write or a flush has failed since the beginning."""
+        return self._made.exists()
 
     def end(self) -> None:
         """From now on nothing fails."""

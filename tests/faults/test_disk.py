@@ -19,7 +19,7 @@ import pytest
 
 from db.lock import WriteLock
 from tests.conftest import HOME
-from tests.faults.clients import MINUTES, SETTINGS, Crowd, rounds
+from tests.faults.clients import SETTINGS, Crowd, rounds
 from tests.faults.faults import Faults
 from tests.test_server import Server, ask, command, environment, needs_proc, serving, until, workers_of
 
@@ -129,10 +129,13 @@ def test_what_was_acknowledged_between_faults_is_there_also_after_a_crash_in_the
             crowd.trust_503("fsync" not in fault)
             with crowd.writing(server.port, chance):
                 for _ in range(3):
-                    time.sleep(chance.uniform(0.1, 0.5))
+                    until(crowd.has_written(1))
+                    time.sleep(chance.uniform(0, 0.4))
                     with faults.at_work(fault):
-                        time.sleep(chance.uniform(0.05, 0.4))
+                        until(faults.was_made)
+                        time.sleep(chance.uniform(0, 0.4))
                 faults.begin(fault)
+                until(faults.was_made)
                 time.sleep(chance.uniform(0.05, 0.4))
                 for pid in everybody:
                     os.kill(pid, signal.SIGKILL)
@@ -142,8 +145,7 @@ def test_what_was_acknowledged_between_faults_is_there_also_after_a_crash_in_the
         require_sound(server)
         crowd.require_stored(server.database)
     print(f"{crowd.acknowledged} writes were acknowledged, {crowd.refused} refused")
-    assert crowd.acknowledged > 500
-    assert crowd.refused > 100
+    assert crowd.refused > 20
 
 
 @contextmanager
@@ -330,6 +332,12 @@ def locked(database: Path) -> Iterator[None]:
         yield
 
 
+def seconds_until_refused(server: Server, token: str) -> float:
+    began = time.monotonic()
+    refusal(server, token)
+    return time.monotonic() - began
+
+
 @pytest.mark.parametrize("hold", [begun_by_a_shell, locked])
 def test_while_another_process_holds_the_lock_for_too_long_writes_are_refused_and_readers_served(tmp_path, hold):
     with serving(tmp_path, "--workers", "2") as server:
@@ -337,11 +345,10 @@ def test_while_another_process_holds_the_lock_for_too_long_writes_are_refused_an
         slug = publish(server, token)[1]["article"]["slug"]
 
         with hold(server.database), ThreadPoolExecutor(5) as crowd:
-            refused = [crowd.submit(refusal, server, token) for _ in range(4)]
+            refused = [crowd.submit(seconds_until_refused, server, token) for _ in range(4)]
             told = crowd.submit(wrong, server)
             assert title_of(server, slug) == "Rowing at dawn"
-            for each in refused:
-                each.result()
+            assert min(each.result() for each in refused) > 4
             assert told.result().keys() == {"database"}
 
         assert publish(server, token)[0] == 201
@@ -473,8 +480,8 @@ def test_a_clock_that_jumps_neither_cuts_idle_connections_nor_keeps_them(tmp_pat
             time.sleep(2)
             assert ask(idle, "GET", "/api/tags")[0] == 200
             assert idle.sock is opened
-        if MINUTES:  # it is closed in less than one, though its last request came tomorrow
-            assert opened.recv(1) == b""
+        # It is closed in less than a minute, though its last request came tomorrow.
+        assert opened.recv(1) == b""
 
 
 # Too many open files

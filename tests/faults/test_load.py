@@ -334,8 +334,9 @@ def test_at_70_percent_of_its_capacity_it_neither_grows_nor_leaks_nor_slows_down
         assert max(window.wal for window in windows) < MOST_WAL_MB
         first, last = [each.p99 for each in windows[:4]], [each.p99 for each in windows[-4:]]
         print(f"p99 in the median of the first third {median(first):.1f} ms, of the last {median(last):.1f} ms")
-        # A machine that others use has bad minutes, and the short form may have no others.
-        assert not MINUTES or median(last) < 5 * median(first)
+        # A machine that others use has bad minutes, and the short form may have no others: there, it may get slower as
+        # long as nobody comes to wait for ten seconds.
+        assert median(last) < (3 * median(first) if MINUTES else max(10 * median(first), 10_000))
         generator.close()
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(60) == 0
