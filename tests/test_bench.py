@@ -30,7 +30,7 @@ def test_a_generated_database_is_the_same_each_time_and_its_counters_are_right(t
             assert one.execute(schema).fetchall() == fresh.execute(schema).fetchall()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=240)
 @pytest.mark.skipif(not shutil.which("wrk"), reason="needs the Debian package wrk")
 def test_the_benchmark_measures_every_contestant():
     results = HOME / "bench" / "results" / "results.json"

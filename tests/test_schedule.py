@@ -136,7 +136,7 @@ def test_the_next_one_is_made_when_its_time_has_come(tmp_path):
     assert second - first >= MINUTE
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=60)
 def test_one_comes_after_the_other(tmp_path):
     with serving(tmp_path, "--workers", "1", ROWBOAT_BACKUP_EVERY="1m", ROWBOAT_BACKUP_KEEP="1") as server:
         wait_until(lambda: copies(tmp_path))
