@@ -19,8 +19,7 @@ demo: install             ## the same, with demo content in data/demo.db
 	$(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## all tests that need only Python
-	$(PYTEST) -m "not slow and not alone"
-	$(BIN)/python -m pytest -m "not slow and alone"
+	$(PYTEST) -m "not slow"
 
 test-all: .venv/tests     ## all tests, with chances that are the same each time
 	$(PYTEST) --randomly-seed=20260131 -m "not alone"

@@ -169,8 +169,7 @@ def test_sighup_brings_new_code_and_new_workers(tmp_path):
         assert stop(server) == 0
 
 
-@pytest.mark.slow
-@pytest.mark.alone
+@pytest.mark.slow(seconds=90)
 def test_under_load_twenty_reloads_refuse_nobody(tmp_path):
     if not shutil.which("wrk"):
         pytest.skip("needs wrk")

@@ -22,7 +22,7 @@ from tests.test_server import Server, needs_proc, serving, until, workers_of
 GET = b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /api/users HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500\r\n"
 
-pytestmark = [needs_proc, pytest.mark.alone]
+pytestmark = needs_proc
 
 
 @pytest.fixture(autouse=True)
