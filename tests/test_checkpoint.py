@@ -34,11 +34,6 @@ def rows(database: Path, sql: str, *, without_wal: bool = False) -> list[tuple]:
             return connection.execute(sql).fetchall()
 
 
-def stop(server):
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(60) == 0
-
-
 def write_articles(server, token, count):
     """Write so many articles of 300 kB each, 75 pages."""
     for number in range(count):
@@ -66,7 +61,7 @@ def test_a_server_leaves_the_database_file_alone_while_it_runs_reloads_stops_and
         server.process.send_signal(signal.SIGHUP)
         until(lambda: "Rowboat reloaded" in server.log.read_text())
         write_articles(server, server.token("bob"), 10)
-        stop(server)
+        server.stop()
     frames = wal(server.database).read_bytes()
 
     assert len(frames) > 2250 * PAGE
@@ -77,7 +72,7 @@ def test_a_server_leaves_the_database_file_alone_while_it_runs_reloads_stops_and
     with serving(tmp_path, "--workers", "2", **OFF) as server:
         assert server.ask("GET", "/api/articles")[1]["articlesCount"] == 30
         server.token("cy")
-        stop(server)
+        server.stop()
     assert server.database.read_bytes() == file
     assert wal(server.database).read_bytes().startswith(frames)
     assert "rror" not in server.log.read_text()
@@ -96,7 +91,7 @@ def test_after_a_crash_everything_is_in_the_wal_and_stays_there(tmp_path, fork):
     assert fork.says("check", **here)[-1] == f"{server.database} is as it should be"
     with serving(tmp_path, **OFF) as server:
         assert server.ask("GET", "/api/profiles/ann")[0] == 200
-        stop(server)
+        server.stop()
 
     assert server.database.read_bytes() == file
     assert wal(server.database).read_bytes().startswith(frames)
@@ -105,14 +100,14 @@ def test_after_a_crash_everything_is_in_the_wal_and_stays_there(tmp_path, fork):
 def test_once_it_is_on_again_the_server_checkpoints_and_leaves_no_wal(tmp_path):
     with serving(tmp_path, **OFF) as server:
         server.token("ann")
-        stop(server)
+        server.stop()
     assert rows(server.database, "SELECT count(*) FROM sqlite_schema", without_wal=True) == [(0,)]
 
     with serving(tmp_path, "--workers", "1") as server:
         file = server.database.read_bytes()
         write_articles(server, server.token("bob"), 20)
         assert server.database.read_bytes() != file  # also while it runs
-        stop(server)
+        server.stop()
 
     assert not wal(server.database).exists()
     assert rows(server.database, "SELECT username FROM users", without_wal=True) == [("ann",), ("bob",)]
@@ -257,7 +252,7 @@ def test_nothing_is_lost_while_another_program_checkpoints_between_writes(tmp_pa
             assert wal(server.database).stat().st_size == 0
             file = server.database.read_bytes()
         server.token("ann")
-        stop(server)
+        server.stop()
 
     assert moved > 50
     assert server.database.read_bytes() == file
@@ -311,14 +306,14 @@ def test_litestream_restores_all_that_was_acknowledged_while_it_ran_and_while_it
         database, token = server.database, server.token("ann")
         with closing(Litestream(database, replica)) as litestream:
             write_articles(server, token, 20)
-            stop(server)
+            server.stop()
             fork.says("user", "promote", "ann", "--to", "admin", "--database", str(database), **OFF)
             until(lambda: litestream.restores(restored, counts, [("admin", 20)]))
     with serving(tmp_path, **OFF) as server:
         write_articles(server, token, 20)
         with closing(Litestream(database, replica)) as litestream:
             write_articles(server, token, 20)
-            stop(server)
+            server.stop()
             until(lambda: litestream.restores(restored, counts, [("admin", 60)]))
 
     assert fork.says("check", "--database", str(restored))[-1] == f"{restored} is as it should be"

@@ -68,11 +68,6 @@ def require_sound(server: Server) -> None:
     assert done.stdout.splitlines()[-1] == f"{server.database} is as it should be", done
 
 
-def stop(server: Server) -> None:
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(60) == 0
-
-
 @pytest.fixture
 def faults(tmp_path) -> Faults:
     return Faults(tmp_path, tmp_path / "data" / "rowboat.db")
@@ -111,7 +106,7 @@ def test_while_the_disk_fails_writes_are_refused_and_readers_served_until_it_rec
         assert server.rows("SELECT title, count(*) FROM articles GROUP BY title") == [("Rowing at dawn", 4)]
         assert workers_of(server) == workers
         assert "Traceback" not in server.log.read_text()
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -184,7 +179,7 @@ def test_a_disk_that_is_really_full_refuses_writes_serves_readers_and_recovers(t
         assert wrong(server) == {}
 
         assert {slug for (slug,) in server.rows("SELECT slug FROM slugs")} == set(stored)
-        stop(server)
+        server.stop()
         require_sound(server)
         assert "Traceback" not in server.log.read_text()
 
@@ -193,7 +188,7 @@ def test_where_nothing_can_be_written_it_refuses_to_start(tmp_path):
     with small_file_system(tmp_path / "data", 32):
         with serving(tmp_path) as server:
             server.token("ann")
-            stop(server)
+            server.stop()
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "data")], check=True)
 
         done = subprocess.run(command(server.database, 0), env=environment(), capture_output=True, text=True)
@@ -220,7 +215,7 @@ def test_a_file_that_cannot_be_written_is_served_to_readers_and_to_all_once_it_c
     with serving(tmp_path) as server:
         token = server.token("ann")
         slug = publish(server, token)[1]["article"]["slug"]
-        stop(server)
+        server.stop()
 
     with ExitStack() as running:
         with read_only(server.database):
@@ -232,7 +227,7 @@ def test_a_file_that_cannot_be_written_is_served_to_readers_and_to_all_once_it_c
 
         assert publish(server, token)[0] == 201
         assert wrong(server) == {}
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -264,7 +259,7 @@ def test_a_file_that_is_moved_or_replaced_while_it_is_served_takes_no_writes_unt
 
         assert publish(server, token)[0] == 201
         assert wrong(server) == {}
-        stop(server)
+        server.stop()
     assert server.rows("SELECT count(*) FROM articles") == [(2,)]
     require_sound(server)
 
@@ -275,11 +270,11 @@ def test_a_wal_that_is_deleted_takes_nothing_along_that_was_acknowledged(tmp_pat
         assert publish(server, token)[0] == 201
         server.database.with_name("rowboat.db-wal").unlink()
         refusal(server, token)
-        stop(server)
+        server.stop()
 
     with serving(tmp_path, "--workers", "2") as server:
         assert publish(server, token)[0] == 201
-        stop(server)
+        server.stop()
     assert server.rows("SELECT count(*) FROM articles") == [(2,)]
     require_sound(server)
 
@@ -297,7 +292,7 @@ def test_a_worker_that_starts_while_the_database_is_gone_makes_no_new_one(tmp_pa
 
         until(lambda: publish_or_none(server, token) == 201)
         until(lambda: [wrong_or_none(server) for _ in range(10)] == [{}] * 10)
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -355,7 +350,7 @@ def test_while_another_process_holds_the_lock_for_too_long_writes_are_refused_an
         assert wrong(server) == {}
         until(lambda: server.log.read_text().count('"status": 503') == 5)
         assert server.rows("SELECT count(*) FROM articles WHERE title = 'Refused'") == [(0,)]
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -377,7 +372,7 @@ def test_the_wal_that_grows_under_a_long_reader_is_cut_once_it_is_gone(tmp_path)
         write(3)
 
         assert wal.stat().st_size <= 64 << 20
-        stop(server)
+        server.stop()
     assert not wal.exists()
     require_sound(server)
 
@@ -392,7 +387,7 @@ def test_a_damaged_page_is_a_503_for_those_who_need_it_and_nothing_to_the_others
         slug = publish(server, token)[1]["article"]["slug"]
         comments, body = f"/api/articles/{slug}/comments", {"comment": {"body": "Well rowed"}}
         assert server.ask("POST", comments, body, authorization=f"Token {token}")[0] == 201
-        stop(server)
+        server.stop()
     name = {"table": "comments", "index": "comments_article_id_idx"}[kind]
     ((page,),) = server.rows(f"SELECT rootpage FROM sqlite_schema WHERE name = '{name}'")
     good = server.database.read_bytes()
@@ -412,13 +407,13 @@ def test_a_damaged_page_is_a_503_for_those_who_need_it_and_nothing_to_the_others
         assert checked.returncode == 1
         assert checked.stdout.splitlines()[-1].startswith("integrity: ")
         assert checked.stderr == ""
-        stop(server)
+        server.stop()
 
     server.database.write_bytes(good)
     with serving(tmp_path, "--workers", "2") as server:
         assert server.ask("GET", comments)[0] == 200
         assert publish(server, token)[0] == 201
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -456,7 +451,7 @@ def test_a_clock_that_jumps_back_ends_no_session_locks_nobody_out_and_orders_not
             assert publish(server, token, title="Yesterday")[0] == 201
             assert server.ask("GET", "/api/articles?limit=1")[1]["articles"][0]["title"] == "Yesterday"
         assert "Traceback" not in server.log.read_text()
-        stop(server)
+        server.stop()
     require_sound(server)
 
 
@@ -509,5 +504,5 @@ def test_where_few_files_may_be_open_clients_wait_for_each_other_and_the_log_doe
         assert wrong(server) == {}
         assert workers_of(server) == workers
         assert "Traceback" not in server.log.read_text()
-        stop(server)
+        server.stop()
     require_sound(server)

@@ -7,7 +7,6 @@ import os
 import random
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -338,7 +337,6 @@ def test_at_70_percent_of_its_capacity_it_neither_grows_nor_leaks_nor_slows_down
         # long as nobody comes to wait for ten seconds.
         assert median(last) < (3 * median(first) if MINUTES else max(10 * median(first), 10_000))
         generator.close()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(60) == 0
+        server.stop()
         assert command(server, "check").endswith(f"{server.database} is as it should be")
         assert "Traceback" not in server.log.read_text()

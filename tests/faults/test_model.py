@@ -443,11 +443,15 @@ class Stories(RuleBasedStateMachine):
         elif not article:
             assert (status, answer) == not_found("article")
         else:
-            comment = Comment(answer["comment"]["id"], me, text)
-            assert comment.id not in self.ids
-            self.ids.add(comment.id)
-            article.comments.append(comment)
-            assert (status, _without_times(answer["comment"])) == (201, self.model.comment(comment, me))
+            self.is_written(article, me, text, status, answer)
+
+    def is_written(self, article: Article, me: str, text: str, status: int, answer: Any) -> None:
+        """The answer to a new comment, which the model has from now on."""
+        comment = Comment(answer["comment"]["id"], me, text)
+        assert comment.id not in self.ids
+        self.ids.add(comment.id)
+        article.comments.append(comment)
+        assert (status, _without_times(answer["comment"])) == (201, self.model.comment(comment, me))
 
     @rule(me=actors, number=numbers)
     def reads_the_comments(self, me: str, number: int) -> None:
@@ -514,11 +518,7 @@ class Stories(RuleBasedStateMachine):
                 assert 0 <= count["favoritesCount"] <= len(NAMES)
                 assert (status, answer) == (200, {"article": self.model.article(article, me) | count})
             else:
-                comment = Comment(answer["comment"]["id"], me, text)
-                assert comment.id not in self.ids
-                self.ids.add(comment.id)
-                article.comments.append(comment)
-                assert (status, _without_times(answer["comment"])) == (201, self.model.comment(comment, me))
+                self.is_written(article, me, text, status, answer)
         if article:
             article.comments.sort(key=lambda comment: comment.id)
         for me in NAMES:
