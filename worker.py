@@ -113,6 +113,11 @@ class _Task(WSGITask):  # type: ignore[misc]
             request.headers["CONNECTION"] = "close"
         super().__init__(channel, request)
 
+    def set_close_on_finish(self) -> None:
+        """Close after this answer; not because it is a 204 or 304, as waitress would: those end with their headers."""
+        if self.has_body or self.version == "1.0" or self.request.headers.get("CONNECTION") == "close":
+            super().set_close_on_finish()
+
 
 class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task

@@ -70,7 +70,9 @@ def ask(
 ) -> tuple[int, Any]:
     """The status and the JSON of an answer; the connection stays open."""
     sent = None if body is None else json.dumps(body)
-    connection.request(method, path, sent, {name.title(): value for name, value in headers.items()} | JSON)
+    connection.request(
+        method, path, sent, {name.title().replace("_", "-"): value for name, value in headers.items()} | JSON
+    )
     answer = connection.getresponse()
     text = answer.read()
     return answer.status, json.loads(text) if text else None
@@ -221,8 +223,13 @@ def test_one_connection_serves_many_requests_whatever_came_before(server):
         assert ask(connection, "POST", "/api/users/login", {"not": "a user"})[0] == 422
         assert ask(connection, "PUT", "/api/user", {"user": {"bio": "x" * 300_000}})[0] == 401
         assert ask(connection, "DELETE", "/api/tags")[0] == 405
+        assert ask(connection, "OPTIONS", "/api/tags", origin="http://a", access_control_request_method="GET")[0] == 204
+        assert ask(connection, "GET", "/api/tags", if_none_match="*") == (304, None)
         assert ask(connection, "GET", "/api/articles")[0] == 200
         assert connection.sock is opened
+
+    last = b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n"
+    assert server.sends(last)[0] == 304  # and it is closed
 
 
 def test_head_has_the_length_of_get_and_no_body(server):

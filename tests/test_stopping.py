@@ -42,7 +42,7 @@ def connect(port):
 def is_refused(port):
     try:
         socket.create_connection(("127.0.0.1", port), timeout=30).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: it was closed in this very moment
         return True
     return False
 
