@@ -4,7 +4,7 @@ import functools
 import re
 from typing import Any
 
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema_rs import Draft202012Validator
 from webtest import TestResponse
 
 import app
@@ -23,7 +23,7 @@ def document() -> dict[str, Any]:
 @functools.cache
 def _validator(model: str) -> Draft202012Validator:
     schema = {"$ref": f"#/components/schemas/{model}", "components": document()["components"]}
-    return Draft202012Validator(schema, format_checker=FormatChecker())
+    return Draft202012Validator(schema, validate_formats=True)
 
 
 def require_described(method: str, path: str, answer: TestResponse) -> None:

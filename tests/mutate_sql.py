@@ -27,10 +27,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from argon2 import PasswordHasher
 
 import db.database
-import passwords
 from db import Row
 from db.connection import connect
 from db.migrations import migrate
@@ -300,7 +298,6 @@ def main(*beginnings: str) -> int:
         mutants = sorted(mutants[: int(os.environ["SAMPLE"])])
     mutants = [mutant for mutant in mutants if mutant.file.startswith(beginnings or ("",))]
     mutation = Mutation(files, mutants)
-    passwords._HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # else most of the time goes there
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.exists() else None) as folder:
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder
         options = ["-qq", "-s", "--no-header", "-p", "no:randomly", f"--basetemp={folder}/tests"]

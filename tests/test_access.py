@@ -74,7 +74,7 @@ BODIES = {
 
 
 @pytest.fixture
-def callers(api, db, cheap_hashes):
+def callers(api, db):
     """Everybody who calls, by name, and what the parts of a path stand for."""
     names = {OWNER: "ann", OTHER: "bob", MODERATOR: "mod", ADMIN: "root", SUSPENDED: "sue"}
     people = {caller: api.someone(name) for caller, name in names.items()}

@@ -14,8 +14,6 @@ from db.clock import ago, now
 from passwords import digest
 from tests.conftest import HOME, PASSWORD, sqlite
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 DAY = timedelta(days=1)
 EMAIL = "annabel@example.org"
 

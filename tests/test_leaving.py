@@ -24,8 +24,6 @@ from passwords import digest
 from tests.conftest import HOME, PASSWORD, Api, Someone, sqlite
 from tests.test_counters import counted_something, miscounted
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 # Addresses that stand for no machine (RFC 5737).
 HOUSE, CAFE = "192.0.2.77", "203.0.113.88"
 
@@ -776,7 +774,7 @@ def test_whatever_writes_overwrites_what_it_deletes(db):
         assert asked(connection) == [(1,)]
 
 
-def test_nobody_follows_deleted_user(api, cheap_hashes):
+def test_nobody_follows_deleted_user(api):
     ann, bob = api.someone("ann"), api.someone("bob")
     ann.writes("Dawn")
     ann.leaves("keep")
@@ -785,7 +783,7 @@ def test_nobody_follows_deleted_user(api, cheap_hashes):
     assert bob.feed()["articlesCount"] == 0
 
 
-def test_after_the_schema_went_back_and_forth_people_leave_as_before(db, cheap_hashes):
+def test_after_the_schema_went_back_and_forth_people_leave_as_before(db):
     api = Api(TestApp(app.make_app(Config(), db)))
     ann, bob = api.someone("ann"), api.someone("bob")
     first, second = ann.writes("Dawn"), bob.writes("Dusk")

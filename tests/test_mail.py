@@ -27,7 +27,7 @@ from passwords import digest
 from tests.conftest import sqlite
 from tests.test_server import needs_proc, serving, until, workers_of
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes", "impatient")
+pytestmark = pytest.mark.usefixtures("impatient")
 
 NEW = "battery staple"
 USER, SECRET = "club@example.org", "p/ss: w@rd%"

@@ -43,7 +43,7 @@ def change(client, name, user):
 
 
 @pytest.mark.parametrize("user", [{"role": "member"}, {"role": "moderator"}, {"suspended": True}])
-def test_two_admins_who_demote_each_other_leave_one(api, db, promote, cheap_hashes, user):
+def test_two_admins_who_demote_each_other_leave_one(api, db, promote, user):
     for turn in range(10):
         sqlite(db, "UPDATE users SET role = 'member', suspended_at = NULL")
         ann, bob = (promote(api.someone(f"{name}{turn}"), "admin") for name in ("ann", "bob"))
@@ -56,7 +56,7 @@ def test_two_admins_who_demote_each_other_leave_one(api, db, promote, cheap_hash
         assert sqlite(db, "SELECT count(*) FROM users WHERE role = 'admin' AND suspended_at IS NULL") == [(1,)]
 
 
-def test_two_admins_who_leave_at_once_leave_one(api, db, promote, cheap_hashes):
+def test_two_admins_who_leave_at_once_leave_one(api, db, promote):
     people = [promote(api.someone(name), "admin") for name in ("ann", "bob", "cid")]
 
     def leave(someone):
@@ -112,9 +112,7 @@ def writing(api):
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 @pytest.mark.parametrize("content", ["keep", "delete"])
-def test_who_leaves_while_writing_writes_nothing(
-    db, writing, before_the_next_write, cheap_hashes, method, path, body, content
-):
+def test_who_leaves_while_writing_writes_nothing(db, writing, before_the_next_write, method, path, body, content):
     ann, names = writing
     seen = []
 
@@ -157,7 +155,7 @@ def everything(db):
     }
 
 
-def test_who_leaves_while_commenting_leaves_no_comment(api, db, cheap_hashes):
+def test_who_leaves_while_commenting_leaves_no_comment(api, db):
     slug = api.someone("bob").writes("Dawn")
     for turn in range(5):
         ann = api.someone(f"ann{turn}")
@@ -182,7 +180,7 @@ def test_who_leaves_while_commenting_leaves_no_comment(api, db, cheap_hashes):
         assert sqlite(db, "PRAGMA foreign_key_check") == []
 
 
-def test_a_token_that_two_use_at_once_sets_one_password(api, db, cheap_hashes):
+def test_a_token_that_two_use_at_once_sets_one_password(api, db):
     ann = api.someone("ann")
     for turn in range(5):
         db.write("resets/create", user_id=1, token_hash=digest(f"token {turn}"), now=now())
@@ -198,7 +196,7 @@ def test_a_token_that_two_use_at_once_sets_one_password(api, db, cheap_hashes):
         assert api.logs_in(ann.email, winner)
 
 
-def test_nobody_can_slip_into_the_audit_log_what_did_not_happen(api, db, promote, cheap_hashes):
+def test_nobody_can_slip_into_the_audit_log_what_did_not_happen(api, db, promote):
     root, ann = promote(api.someone("root"), "admin"), api.someone("ann")
 
     statuses = at_once(*[change(root, ann.name, {"suspended": True})] * 8)

@@ -134,7 +134,7 @@ def test_each_operation_shows_the_sql_files_that_the_command_routes_lists(api, f
     assert listed == {}
 
 
-def test_each_example_is_a_call_that_the_server_understands(api, cheap_hashes):
+def test_each_example_is_a_call_that_the_server_understands(api):
     for number, (method, path, curl, _) in enumerate(samples(api)):
         if "…" in curl:
             continue  # whoever adds a route may leave its example for later

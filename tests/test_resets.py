@@ -10,8 +10,6 @@ from passwords import digest
 from tests.conftest import PASSWORD, sqlite
 from tests.described import require_described
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 NEW = "battery staple"
 WITH_MAIL = {"smtp_url": "smtp://127.0.0.1"}
 

@@ -6,8 +6,6 @@ import pytest
 
 from tests.conftest import PASSWORD, sqlite
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 
 def accounts(someone, **query):
     return someone.get(f"/admin/users?{urlencode(query)}").json["users"]

@@ -2,12 +2,8 @@
 
 from datetime import timedelta
 
-import pytest
-
 from db.clock import ago
 from tests.conftest import sqlite
-
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
 
 DAY = timedelta(days=1)
 

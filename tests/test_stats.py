@@ -10,8 +10,6 @@ import pytest
 from db.clock import now
 from tests.conftest import sqlite
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 # Days are asked for by their name, so that no test minds midnight.
 TODAY = date.fromisoformat(now()[:10])
 

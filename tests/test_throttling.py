@@ -13,8 +13,6 @@ from db import Database
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 from tests.described import require_described
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 WRONG = "wrong horse"
 
 # Addresses that stand for no machine (RFC 5737).

@@ -17,8 +17,6 @@ from passwords import digest
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 from tests.test_server import serving
 
-pytestmark = pytest.mark.usefixtures("cheap_hashes")
-
 NEW = "battery staple"
 
 

@@ -147,7 +147,7 @@ def test_a_login_does_not_tell_whether_it_was_the_address_or_the_password(api):
     assert set(unknown_address.headers) == set(wrong_password.headers)
 
 
-def test_an_unknown_address_costs_the_work_of_a_wrong_password(api, argon2):
+def test_an_unknown_address_costs_the_work_of_a_wrong_password(api, argon2, real_hashes):
     api.someone("ann")
 
     api.refusal(401, "POST", "/users/login", credentials(password="wrong horse"))
@@ -215,7 +215,7 @@ def test_a_session_opens_only_for_the_hash_that_was_verified(api, db):
 # How passwords are kept
 
 
-def test_passwords_are_stored_as_argon2id_hashes_each_with_its_own_salt(api, db):
+def test_passwords_are_stored_as_argon2id_hashes_each_with_its_own_salt(api, db, real_hashes):
     api.someone("ann")
     api.someone("bob")
 
@@ -235,7 +235,7 @@ def test_a_password_is_nowhere_in_the_database(api, db):
     assert b"second secret" not in stored
 
 
-def test_a_login_renews_a_hash_that_was_made_with_older_parameters(api, db):
+def test_a_login_renews_a_hash_that_was_made_with_older_parameters(api, db, real_hashes):
     api.someone("ann")
     sqlite(db, "UPDATE users SET password_hash = ?", OLDER.hash(PASSWORD))
 

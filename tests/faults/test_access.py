@@ -58,7 +58,7 @@ SPOOFS = {
 
 
 @pytest.fixture
-def people(api, db, promote, cheap_hashes):
+def people(api, db, promote):
     """Ann has written, bob and the others want it; `names` is what the places of paths stand for: all of it ann's."""
     api.client.lint = False  # it refuses methods that a server lets through
     ann, bob, sue, gone = (api.someone(name) for name in ("ann", "bob", "sue", "gone"))

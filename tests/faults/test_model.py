@@ -533,7 +533,7 @@ def _without_times(comment: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_the_server_answers_as_the_model_does(migrated, cheap_hashes):
+def test_the_server_answers_as_the_model_does(migrated):
     stories = settings(
         max_examples=100 * TIMES,
         stateful_step_count=50,
