@@ -3,9 +3,10 @@
     .venv/bin/python -m tests.mutate_sql [NAME …]
 
 Each NAME is how files begin, such as `articles/` or `users/update`; without one, all are meant. A mutant meets the
-tests that run its file in their own process, those first that run few others, until one fails. Those of
-tests/db/test_plans.py would notice whatever changes, and are left out. Prints the mutants that survive, and ends with 1
-where these are others than those in tests/equivalent_mutants.txt. SAMPLE=100 runs so many of all, always the same."""
+tests that run its file in their own process, those first that run few others, until one fails or 200 have passed.
+Those of tests/db/test_plans.py would notice whatever changes, and are left out. Prints the mutants that survive, and
+ends with 1 where these are others than those in tests/equivalent_mutants.txt. SAMPLE=100 runs so many of all, always
+the same."""
 
 import hashlib
 import itertools
@@ -40,6 +41,9 @@ EQUIVALENT = HOME / "tests/equivalent_mutants.txt"
 TESTS = ["tests", "--ignore=tests/db/test_plans.py", "--ignore=tests/faults", "-m", "not slow"]
 
 PASSED, FAILED = 0, 1
+
+# So many of them, the nearest to the file, meet a mutant: those that survive would take minutes each.
+MOST_TESTS = 200
 
 # A disk that waits for nothing, where there is one.
 MEMORY = Path("/dev/shm")
@@ -189,6 +193,7 @@ class Mutation:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run the mutants, where pytest would run the tests."""
         db.database.load = self._load  # to compile them all takes longer than most tests
+        _set_up(session)
         tests = _tests_by_file(session)
 
         def survives(mutant: Mutant) -> bool:
@@ -200,12 +205,19 @@ class Mutation:
         for file, mutants in itertools.groupby(self.mutants, key=lambda mutant: mutant.file):
             of_file = list(mutants)
             found = [mutant for mutant in of_file if survives(mutant)]
-            print(f"{file}: {len(of_file)} mutants, {len(found)} survive", flush=True)
+            print(f"{file}: {len(of_file)} mutants, {len(found)} survive", *found, sep="\n  ", flush=True)
             self.survivors += found
         return True
 
     def _load(self, folder: Path, connection: sqlite3.Connection) -> dict[str, SQLFile]:
         return self.files if folder == HOME / "sql" else load(folder, connection)
+
+
+def _set_up(session: pytest.Session) -> None:
+    """Set up what all tests share, so that not every child has to: a migrated database, a copy of the project."""
+    shares = next(item for item in session.items if {"db", "project"} <= {*item.fixturenames})
+    following = next(item for item in session.items if item.path != shares.path)
+    session.config.hook.pytest_runtest_protocol(item=shares, nextitem=following)
 
 
 def _tests_by_file(session: pytest.Session) -> dict[str, tuple[float, list[pytest.Item]]]:
@@ -219,10 +231,8 @@ def _tests_by_file(session: pytest.Session) -> dict[str, tuple[float, list[pytes
         for item, (seconds, files) in zip(items, _recorded(session, path, items), strict=True):
             for file in files:
                 tests[file].append((len(files), seconds, item))
-    return {
-        file: (sum(each[1] for each in found), [item for *_, item in sorted(found, key=lambda each: each[:2])])
-        for file, found in tests.items()
-    }
+    nearest = {file: sorted(found, key=lambda each: each[:2])[:MOST_TESTS] for file, found in tests.items()}
+    return {file: (sum(each[1] for each in found), [each[2] for each in found]) for file, found in nearest.items()}
 
 
 def _recorded(session: pytest.Session, path: Path, items: list[pytest.Item]) -> list[tuple[float, list[str]]]:

@@ -112,7 +112,7 @@ def test_every_test_that_a_document_names_exists(document):
 
 
 def test_every_row_about_reliability_names_a_command_that_runs_tests():
-    page = (HOME / "docs/reliability.md").read_text()
+    page, _, _ = (HOME / "docs/reliability.md").read_text().partition("\n## ")
     rows = [row.rsplit("|", 2)[1].strip() for row in re.findall(r"^\| (?!what )(.*)$", page, re.MULTILINE)]
 
     assert len(rows) > 30

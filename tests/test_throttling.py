@@ -177,13 +177,32 @@ def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks):
 
 
 def test_good_logins_do_not_count_for_an_address(asks):
-    office = asks(HOUSE)
-    asks(STRANGER).someone("ann")
-    asks(STRANGER).someone("bob")
+    names = [f"user{number}" for number in range(101)]
+    for name in names:
+        asks(STRANGER).someone(name)
 
-    for _ in range(60):
-        assert logs_in(office, PASSWORD, "ann") == (200, 0)
-        assert logs_in(office, PASSWORD, "bob") == (200, 0)
+    assert {logs_in(asks(HOUSE), PASSWORD, name) for name in names} == {(200, 0)}
+
+
+def test_a_good_login_makes_up_for_none_of_the_wrong_ones_from_its_address(asks):
+    asks(STRANGER).someone("ann")
+    for number in range(98):
+        logs_in(asks(HOUSE), name=f"user{number}")
+
+    assert logs_in(asks(HOUSE), PASSWORD) == (200, 0)
+
+    assert [logs_in(asks(HOUSE), name=f"user{number}") for number in range(3)] == [(401, 0), (401, 0), (429, 1)]
+
+
+def test_a_good_login_makes_up_for_no_guesses_at_somebody_else(asks, db):
+    asks(ANOTHER).someone("ann")
+    for _ in range(10):
+        logs_in(asks(STRANGER), name="bob")
+
+    logs_in(asks(HOUSE), PASSWORD, "ann")
+
+    later(db, 1)
+    assert [logs_in(asks(STRANGER), name="bob") for _ in range(2)] == [(401, 0), (429, 2)]
 
 
 def test_a_household_with_ipv6_is_one_address(asks, db):
