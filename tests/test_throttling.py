@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 
 import pytest
 from webtest import TestApp
@@ -10,6 +11,7 @@ from webtest import TestApp
 import app
 from config import Config
 from db import Database
+from db.clock import ago
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 from tests.described import require_described
 
@@ -167,6 +169,16 @@ def test_an_address_becomes_known_by_logging_in_from_it_and_for_that_account_alo
     assert logs_in(on_the_road, PASSWORD, "bob") == (429, 1)
 
 
+def test_an_address_from_which_somebody_logs_in_again_stays_known(asks, db):
+    asks(HOUSE).someone("ann")
+    sqlite(db, "UPDATE login_addresses SET used_at = ?", ago(timedelta(days=20)))
+
+    logs_in(asks(HOUSE), PASSWORD)
+
+    [(used_at,)] = sqlite(db, "SELECT used_at FROM login_addresses")
+    assert used_at > ago(timedelta(days=1))
+
+
 def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks):
     stranger = asks(STRANGER)
 
@@ -176,12 +188,24 @@ def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks):
     assert logs_in(asks(ANOTHER), name="user1") == (401, 0)
 
 
+def test_who_has_to_wait_for_two_reasons_waits_for_the_longer_one(asks, db):
+    for name in ("ann", *(f"user{number}" for number in range(20))):
+        asks(HOUSE).someone(name)
+    for seconds in [0] * 10 + [1, 2, 4, 8, 16, 32]:
+        later(db, seconds)
+        logs_in(asks(ANOTHER))
+    for number in range(100):
+        logs_in(asks(STRANGER), name=f"user{number % 20}")
+
+    assert logs_in(asks(STRANGER))[1] > 1
+
+
 def test_good_logins_do_not_count_for_an_address(asks):
     names = [f"user{number}" for number in range(101)]
     for name in names:
         asks(STRANGER).someone(name)
 
-    assert {logs_in(asks(HOUSE), PASSWORD, name) for name in names} == {(200, 0)}
+    assert {logs_in(asks(HOUSE), PASSWORD, name) for name in names * 2} == {(200, 0)}
 
 
 def test_a_good_login_makes_up_for_none_of_the_wrong_ones_from_its_address(asks):
