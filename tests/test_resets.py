@@ -189,6 +189,16 @@ def test_a_token_sets_a_new_password_and_ends_all_sessions(api, db, token_for):
     assert api.logs_in("bob@example.org").me()["username"] == "bob"
 
 
+def test_a_token_is_for_the_account_that_asked_for_it(api, token_for):
+    ann, bob = api.someone("ann"), api.someone("bob")
+
+    resets(api, token_for(bob))
+
+    assert api.logs_in("bob@example.org", NEW).me()["username"] == "bob"
+    assert ann.me()["username"] == "ann"
+    assert api.logs_in("ann@example.org").me()["username"] == "ann"
+
+
 def test_a_token_works_once(api, token_for):
     token = token_for(api.someone("ann"))
     resets(api, token)
