@@ -52,13 +52,15 @@ def test_the_best_comes_first_and_of_equally_good_ones_the_newest(api):
 
 def test_a_search_passes_the_filters_too(api):
     ann, bob = api.someone("ann"), api.someone("bob")
-    ann.writes("Rowing alone", "boats")
+    alone = ann.writes("Rowing alone", "boats")
     both = bob.writes("Rowing together", "boats")
     bob.writes("Rowing back", "rivers")
     ann.likes(both)
+    bob.likes(alone)
 
     assert found(api, "rowing", tag="boats", author="BOB") == ["Rowing together"]
     assert found(api, "rowing", favorited="ann") == ["Rowing together"]
+    assert found(api, "rowing", favorited="bob") == ["Rowing alone"]
     assert found(api, "rowing", tag="nothing") == found(api, "rowing", author="nobody") == []
 
 
