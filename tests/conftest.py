@@ -31,7 +31,7 @@ from tests.described import require_described
 
 HOME = Path(app.__file__).parent
 PASSWORD = "correct horse"
-HASHER = passwords._HASHER
+HASHER, NOBODYS_HASH = passwords._HASHER, passwords._NOBODYS_HASH
 JSON = {"Content-Type": "application/json"}
 
 
@@ -100,7 +100,9 @@ def asks(db: Database) -> Callable[..., "Api"]:
 def cheap_hashes() -> Iterator[None]:
     """Passwords are hashed in no time here: a third of the time of most tests went there. Servers hash as they do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(passwords, "_HASHER", cheap)
+        patch.setattr(passwords, "_NOBODYS_HASH", cheap.hash("nobody knows it"))
         yield
 
 
@@ -108,6 +110,7 @@ def cheap_hashes() -> Iterator[None]:
 def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords are hashed as servers do, for tests that look at it."""
     monkeypatch.setattr(passwords, "_HASHER", HASHER)
+    monkeypatch.setattr(passwords, "_NOBODYS_HASH", NOBODYS_HASH)
 
 
 @pytest.fixture

@@ -199,6 +199,8 @@ class Mutation:
         def survives(mutant: Mutant) -> bool:
             self.files = ours | {mutant.file: replace(ours[mutant.file], statements=mutant.statements)}
             seconds, items = tests.get(mutant.file, (0, []))
+            if not items:
+                return True
             if str(mutant) in equivalent:
                 items = items[:ENOUGH_TESTS]
             return _in_child(lambda: _run(session, items), PATIENCE_S + 5 * int(seconds)) == PASSED
@@ -220,6 +222,8 @@ def _set_up(session: pytest.Session) -> None:
     shares = next(item for item in session.items if {"db", "project"} <= {*item.fixturenames})
     following = next(item for item in session.items if item.path != shares.path)
     session.config.hook.pytest_runtest_protocol(item=shares, nextitem=following)
+    if session.testsfailed:
+        raise pytest.UsageError(f"fails without a mutant: {shares.nodeid}; run it by itself")
 
 
 def _tests_by_file(session: pytest.Session) -> dict[str, tuple[float, list[pytest.Item]]]:
@@ -253,14 +257,18 @@ def _recorded(session: pytest.Session, path: Path, items: list[pytest.Item]) -> 
 
 def _record(session: pytest.Session, items: list[pytest.Item], path: str) -> int:
     """Write down what `_recorded` tells. A test that fails also without a mutant counts as one that runs no file."""
-    run_file = db.database._run_file
+    run_file, rows = db.database._run_file, db.Database.rows
     ran: set[str] = set()
 
     def noted(connection: sqlite3.Connection, file: SQLFile, parameters: Row) -> Row | None:
         ran.add(file.name)
         return run_file(connection, file, parameters)
 
-    db.database._run_file = noted
+    def noted_rows(database: db.Database, name: str, **parameters: object) -> object:
+        ran.add(name)
+        return rows(database, name, **parameters)
+
+    db.database._run_file, db.Database.rows = noted, noted_rows
     recorded = []
     for item in items:
         ran.clear()

@@ -170,3 +170,26 @@ def test_no_counter_is_forgotten_here(db):
 
     assert {name for (name,) in columns} == KEPT.keys()
     assert sqlite(db, "SELECT name FROM totals") == [("articles",)]
+
+
+def test_whatever_counts_wrong_is_named_with_what_it_should_be(api, db):
+    ann, bob = api.someone("ann"), api.someone("bob")
+    liked, other = ann.writes("Rowing at dawn", "river", "mist"), ann.writes("Rowing at dusk", "river")
+    ann.edits(liked, tagList=["river"])
+    bob.likes(liked)
+    assert db.rows("counters/wrong")[1] == []
+
+    for table, counter in (name.split(".") for name in KEPT):
+        sqlite(db, f"UPDATE {table} SET {counter} = {counter} + 5")
+
+    assert sorted(db.rows("counters/wrong")[1]) == [
+        ("articles.favorites_count", 1, 6, 1),
+        ("articles.favorites_count", 2, 5, 0),
+        ("tags.articles_count", 1, 7, 2),
+        ("tags.articles_count", 2, 5, 0),
+        ("totals.total", "articles", 7, 2),
+        ("users.articles_count", 1, 7, 2),
+        ("users.articles_count", 2, 5, 0),
+        ("users.favorites_count", 1, 5, 0),
+        ("users.favorites_count", 2, 6, 1),
+    ]

@@ -409,6 +409,21 @@ def test_who_is_no_admin_any_more_reads_the_log_and_the_figures_no_longer(api, p
     assert found(ann) == ["ann", "root"]
 
 
+@pytest.mark.parametrize("path", ["/admin/users", "/admin/audit", "/admin/stats"])
+def test_who_is_suspended_between_two_reads_of_a_request_is_told_nothing(api, db, promote, monkeypatch, path):
+    ann = promote(api.someone("ann"), "admin")
+    row = db.row
+
+    def after_the_session(*names, **parameters):
+        if names[0] != "sessions/find":
+            sqlite(db, "UPDATE users SET suspended_at = created_at")
+        return row(*names, **parameters)
+
+    monkeypatch.setattr(db, "row", after_the_session)
+
+    assert ann.refusal(403, "GET", path) == {"route": "forbidden"}
+
+
 @pytest.mark.parametrize(
     ("meanwhile", "status", "errors"),
     [

@@ -228,8 +228,9 @@ def test_one_connection_serves_many_requests_whatever_came_before(server):
         assert ask(connection, "GET", "/api/articles")[0] == 200
         assert connection.sock is opened
 
-    last = b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\nConnection: close\r\n\r\n"
-    assert server.sends(last)[0] == 304  # and it is closed
+    for version, connection in (b"1.1", b"close"), (b"1.0", b"keep-alive"):
+        last = b"GET /api/tags HTTP/%s\r\nHost: localhost\r\nIf-None-Match: *\r\nConnection: %s\r\n\r\n"
+        assert server.sends(last % (version, connection))[0] == 304  # and it is closed
 
 
 def test_head_has_the_length_of_get_and_no_body(server):

@@ -202,6 +202,15 @@ def test_the_wrong_direction_is_refused(people, db, role, words, told):
     assert audited(db) == []
 
 
+def test_an_admin_who_is_suspended_is_not_the_last_one(people, db):
+    says(db, "user", "suspend", "bob", "--yes")
+    says(db, "user", "promote", "bob", "--to", "admin")
+
+    says(db, "user", "demote", "bob", "--yes")
+
+    assert role_of(db, "bob") == "member, suspended"
+
+
 @pytest.mark.parametrize("act", ["demote", "suspend"])
 def test_the_last_admin_stays_one(people, db, act):
     ann, *_ = people
