@@ -174,7 +174,8 @@ def test_no_counter_is_forgotten_here(db):
 
 def test_whatever_counts_wrong_is_named_with_what_it_should_be(api, db):
     ann, bob = api.someone("ann"), api.someone("bob")
-    liked, other = ann.writes("Rowing at dawn", "river", "mist"), ann.writes("Rowing at dusk", "river")
+    liked = ann.writes("Rowing at dawn", "river", "mist")
+    ann.writes("Rowing at dusk", "river")
     ann.edits(liked, tagList=["river"])
     bob.likes(liked)
     assert db.rows("counters/wrong")[1] == []

@@ -117,9 +117,9 @@ class Workload:
                 else:
                     yield Asked(kind, self._request(kind))
 
-    def answered(self, asked: Asked, body: bytes) -> None:
+    def answered(self, asked: Asked, status: int, body: bytes) -> None:
         """Remember how to take back what is stored now."""
-        if asked.undo:
+        if asked.undo and status < 300:
             self.kept[asked.kind].append(asked.undo(json.loads(body)))
 
     def _write(self, kind: str) -> tuple[bytes, Callable[[Any], bytes]]:
@@ -259,7 +259,7 @@ class Generator:
             if answer := connection.answer():
                 self.took.append(time.monotonic() - connection.due)
                 self.statuses[answer[0]] += 1
-                self._workload.answered(connection.asked, answer[1])
+                self._workload.answered(connection.asked, *answer)
                 self._idle.append(connection)
 
 
