@@ -8,12 +8,12 @@ from typing import Any
 import openapi_spec_validator
 import pytest
 import yaml
-from jsonschema_rs import Draft202012Validator
+from jsonschema_rs import Draft202012Validator, ValidationError
 from webtest import TestResponse
 
 import app
 from tests.conftest import HOME, PASSWORD, Api, Someone
-from tests.described import document
+from tests.described import document, require_described
 
 PUBLISHED = HOME.parent / "shared" / "realworld" / "openapi.yml"
 
@@ -34,6 +34,17 @@ def published() -> Schema:
 
 def test_the_document_is_valid():
     openapi_spec_validator.validate(document())
+
+
+def test_an_answer_that_the_document_does_not_describe_is_noticed(api):
+    slug = api.someone("ann").writes("Rowing at dawn")
+    answer = api.get(f"/articles/{slug}")
+    article = answer.json["article"]
+    for wrong in {"createdAt": "yesterday"}, {"favoritesCount": "many"}:
+        answer.json_body = {"article": article | wrong}
+
+        with pytest.raises(ValidationError):
+            require_described("GET", f"/articles/{slug}", answer)
 
 
 def test_the_document_is_served_under_both_names_to_anybody(api):
