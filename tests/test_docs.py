@@ -117,7 +117,7 @@ def test_every_row_about_reliability_names_a_command_that_runs_tests():
 
     assert len(rows) > 30
     for row in rows:
-        if "make mutants" in row:
+        if row in ("`.venv/bin/python -m tests.mutate_sql`", "`make mutants`"):
             continue
         found = re.fullmatch(r'`(?:MINUTES=\d+ )?\.venv/bin/python -m pytest(?: -s)? (\S+?)(?: -k "?(.+?)"?)?`', row)
         assert found, f"docs/reliability.md: this is no command: {row}"
