@@ -77,6 +77,13 @@ def test_no_wait_is_longer_than_17_minutes(api, db):
     assert logs_in(api) == (429, 1024)
 
 
+def test_who_looked_at_the_clock_before_the_longest_wait_began_has_to_wait_as_well(api, db):
+    logs_in(api)
+    sqlite(db, "UPDATE attempts SET waits_until_ms = counted_at_ms + 1024000 + 20000")  # counted 20 seconds later
+
+    assert logs_in(api)[0] == 429
+
+
 def test_the_refusal_names_what_was_tried(api):
     for _ in range(10):
         logs_in(api)
