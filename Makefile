@@ -28,7 +28,7 @@ test-all: .venv/tests     ## all tests, with chances that are the same each time
 soak: .venv/tests         ## the tests in tests/faults in their long form, other ones each time; MINUTES=60
 	MINUTES=$(or $(MINUTES),60) $(BIN)/python -m pytest -s tests/faults
 
-mutants: .venv/mutants    ## mistakes made on purpose, in sql/ and in Python: do the tests notice them? Takes hours
+mutants: .venv/mutants    ## mistakes made on purpose, in sql/ and in Python: do the tests notice them? Takes long
 	$(BIN)/python -m tests.mutate_sql
 	mkdir -p .mutants/mutants
 	for copy in .mutants .mutants/mutants; do git ls-files -co --exclude-standard | tar -cT - | tar -xC $$copy; done

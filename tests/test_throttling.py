@@ -196,44 +196,48 @@ def test_one_address_that_guesses_at_many_accounts_has_to_wait(asks):
 
 
 def test_who_has_to_wait_for_two_reasons_waits_for_the_longer_one(asks, db):
+    at_home, stranger = asks(HOUSE), asks(STRANGER)
     for name in ("ann", *(f"user{number}" for number in range(20))):
-        asks(HOUSE).someone(name)
+        at_home.someone(name)
     for seconds in [0] * 10 + [1, 2, 4, 8, 16, 32]:
         later(db, seconds)
         logs_in(asks(ANOTHER))
     for number in range(100):
-        logs_in(asks(STRANGER), name=f"user{number % 20}")
+        logs_in(stranger, name=f"user{number % 20}")
 
-    assert logs_in(asks(STRANGER))[1] > 1
+    assert logs_in(stranger)[1] > 1
 
 
 def test_good_logins_do_not_count_for_an_address(asks):
+    office, elsewhere = asks(HOUSE), asks(STRANGER)
     names = [f"user{number}" for number in range(101)]
     for name in names:
-        asks(STRANGER).someone(name)
+        elsewhere.someone(name)
 
-    assert {logs_in(asks(HOUSE), PASSWORD, name) for name in names * 2} == {(200, 0)}
+    assert {logs_in(office, PASSWORD, name) for name in names * 2} == {(200, 0)}
 
 
 def test_a_good_login_makes_up_for_none_of_the_wrong_ones_from_its_address(asks):
+    office = asks(HOUSE)
     asks(STRANGER).someone("ann")
     for number in range(98):
-        logs_in(asks(HOUSE), name=f"user{number}")
+        logs_in(office, name=f"user{number}")
 
-    assert logs_in(asks(HOUSE), PASSWORD) == (200, 0)
+    assert logs_in(office, PASSWORD) == (200, 0)
 
-    assert [logs_in(asks(HOUSE), name=f"user{number}") for number in range(3)] == [(401, 0), (401, 0), (429, 1)]
+    assert [logs_in(office, name=f"user{number}") for number in range(3)] == [(401, 0), (401, 0), (429, 1)]
 
 
 def test_a_good_login_makes_up_for_no_guesses_at_somebody_else(asks, db):
+    stranger = asks(STRANGER)
     asks(ANOTHER).someone("ann")
     for _ in range(10):
-        logs_in(asks(STRANGER), name="bob")
+        logs_in(stranger, name="bob")
 
     logs_in(asks(HOUSE), PASSWORD, "ann")
 
     later(db, 1)
-    assert [logs_in(asks(STRANGER), name="bob") for _ in range(2)] == [(401, 0), (429, 2)]
+    assert [logs_in(stranger, name="bob") for _ in range(2)] == [(401, 0), (429, 2)]
 
 
 def test_a_household_with_ipv6_is_one_address(asks, db):
