@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -56,7 +55,7 @@ def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BY
         # Before anything is read: what is read later is remembered for this version, or for none.
         remembered = database.remembered()
         known = remembered.get(key)
-        if known is None or known.valid_until < time.time():
+        if known is None or known.valid_until < database.clock.seconds():
             known = _ask(app, environ)
             if known.valid_until:
                 remember(remembered, key, known)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from slugify import slugify
 import logs
 import terminal
 import worker as answer_on
+from clock import SYSTEM_CLOCK, Clock
 from config import PREFIX, Config, ConfigError
 from db import Database, Refused, StartupError, Unavailable, schema
 from db.connection import connect, leave_checkpoints_to_others
@@ -31,24 +33,48 @@ from metrics import Metrics
 from plugins.errors import Problem
 
 HOME = Path(__file__).resolve().parent
-SCHEMA = HOME / "schema"
-SQL = HOME / "sql"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the commands work on: the application, its folders, and the clock."""
+
+    make_app: Callable[..., Any]
+    routes: Callable[[], Iterable[Any]]
+    schema: Path = HOME / "schema"
+    sql: Path = HOME / "sql"
+    clock: Clock = SYSTEM_CLOCK
+
+
+def project() -> Project:
+    """The project of the command that runs."""
+    found: Project = click.get_current_context().obj
+    return found
 
 
 def main(make_app: Callable[..., Any], routes: Callable[[], Iterable[Any]]) -> None:
-    """Run the command that the command line names. What goes wrong is one line on stderr and exit status 2."""
+    """Run the command that the command line names."""
     if sys.argv[1:2] != ["worker"]:  # which needs none of them, and is to stay small
         import cli_accounts  # noqa: F401 (each adds its commands to those of this module)
         import cli_operations  # noqa: F401
 
-    try:
-        commands(prog_name="python app.py", obj={"make_app": make_app, "routes": routes})
-    except (ConfigError, StartupError, Unavailable, Refused, Problem, OSError, sqlite3.Error) as error:
-        click.echo(f"rowboat: {error}", err=True)
-        sys.exit(2)
+    commands(prog_name="python app.py", obj=Project(make_app, routes))
 
 
-@click.group(invoke_without_command=True)
+class _Commands(click.Group):
+    """Commands whose errors are one line on stderr, and exit status 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except click.exceptions.Exit:
+            raise
+        except (ConfigError, StartupError, Unavailable, Refused, Problem, OSError, sqlite3.Error) as error:
+            click.echo(f"rowboat: {error}", err=True)
+            context.exit(2)
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
 @click.pass_context
 def commands(context: click.Context) -> None:
     """Rowboat: a small JSON backend, rowed by hand."""
@@ -76,7 +102,7 @@ def open_database(**flags: Any) -> Iterator[Database]:
     if not config.database.exists():
         raise StartupError(f"{config.database}: there is no such database; the commands migrate and serve make one")
     _require_migrated(config)
-    with closing(Database(config.database, SQL, config.synchronous)) as database:
+    with closing(_connected(config)) as database:
         yield database
 
 
@@ -86,8 +112,12 @@ def _open(config: Config) -> Database:
         _require_migrated(config)
     else:
         with terminal.report() as report:
-            migrate(config.database, SCHEMA, report, backup=config.migration_backup)
-    return Database(config.database, SQL, config.synchronous)
+            migrate(config.database, project().schema, report, backup=config.migration_backup, clock=project().clock)
+    return _connected(config)
+
+
+def _connected(config: Config) -> Database:
+    return Database(config.database, project().sql, config.synchronous, clock=project().clock)
 
 
 def _require_migrated(config: Config) -> None:
@@ -106,7 +136,7 @@ def _ledger(config: Config) -> list[Applied]:
 
 
 def _pending(config: Config, to: int | None = None) -> list[Migration]:
-    return pending(find_migrations(SCHEMA), _ledger(config), to)
+    return pending(find_migrations(project().schema), _ledger(config), to)
 
 
 @commands.command()
@@ -129,8 +159,7 @@ def serve(**flags: Any) -> None:
 @click.argument("alive", type=int)
 @click.argument("counts", type=click.Path(path_type=Path))
 @click.argument("number", type=int)
-@click.pass_context
-def worker(context: click.Context, /, listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
+def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, which tells us what to do
     answer_on.spare_memory()
@@ -145,9 +174,7 @@ def worker(context: click.Context, /, listening: int, tell_ready: int, alive: in
     ):
         draining = threading.Event()
         metrics = Metrics(counts, number)
-        server = answer_on.make_server(
-            context.obj["make_app"](config, database, draining.is_set, metrics), config, shared
-        )
+        server = answer_on.make_server(project().make_app(config, database, draining.is_set, metrics), config, shared)
         metrics.waiting = server.waiting
         answer_on.run(server, config.drain_s, tell_ready, alive, draining)
         if select.select([alive], [], [], 0)[0]:  # the parent was killed, and removes nothing
@@ -177,7 +204,9 @@ def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
             click.echo(f"-- {migration.up.name}\n{read_script(migration.up)}")
         return
     with terminal.report() as report:
-        if not migrate(config.database, SCHEMA, report, to=to, backup=config.migration_backup):
+        if not migrate(
+            config.database, project().schema, report, to=to, backup=config.migration_backup, clock=project().clock
+        ):
             report.line("nothing to apply")
 
 
@@ -194,7 +223,7 @@ def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
     # A server would go on with SQL that fits the schema no longer.
     alone = closing(InUse(config.database, alone=True)) if config.database.exists() else nullcontext()
     with terminal.report() as report, alone:
-        if not rollback(config.database, SCHEMA, report, to=target, backup=config.migration_backup):
+        if not rollback(config.database, project().schema, report, to=target, backup=config.migration_backup):
             report.line("nothing to undo")
 
 
@@ -203,7 +232,7 @@ def rollback_command(steps: int | None, to: int | None, **flags: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def status(as_json: bool, **flags: Any) -> None:
     """Show each schema script: applied, pending, edited since it was applied, or missing."""
-    found = list(states(find_migrations(SCHEMA), _ledger(settings(**flags))))
+    found = list(states(find_migrations(project().schema), _ledger(settings(**flags))))
     if as_json:
         rows = [
             {"version": version, "name": name, "state": state}
@@ -229,8 +258,8 @@ def migration_new(name: str) -> None:
     words = slugify(name, separator="_")
     if not words:
         raise StartupError(f"{name!r} has no letters; name what the script adds, such as bookmarks")
-    stem = f"{len(find_migrations(SCHEMA)) + 1:04d}_{words}"
-    up, down = SCHEMA / f"{stem}.sql", SCHEMA / f"{stem}.down.sql"
+    stem = f"{len(find_migrations(project().schema)) + 1:04d}_{words}"
+    up, down = project().schema / f"{stem}.sql", project().schema / f"{stem}.down.sql"
     up.write_text("-- What this adds, and why.\n")
     down.write_text("-- What is lost by going back; or, alone, why nobody can.\n")
     click.echo(f"{up}\n{down}")
@@ -239,7 +268,7 @@ def migration_new(name: str) -> None:
 @migration_group.command("verify")
 def migration_verify() -> None:
     """Apply, undo and apply again each script on a scratch database, and compare what comes out."""
-    for line in schema.verify(SCHEMA):
+    for line in schema.verify(project().schema):
         click.echo(line)
 
 
@@ -251,8 +280,8 @@ def schema_group() -> None:
 @schema_group.command("dump")
 def schema_dump() -> None:
     """Write schema/schema.sql from the scripts."""
-    with closing(schema.build(SCHEMA)) as connection:
-        (SCHEMA / "schema.sql").write_text(schema.dump(connection), encoding="utf-8")
+    with closing(schema.build(project().schema)) as connection:
+        (project().schema / "schema.sql").write_text(schema.dump(connection), encoding="utf-8")
 
 
 @schema_group.command("check")
@@ -260,7 +289,7 @@ def schema_dump() -> None:
 def schema_check(**flags: Any) -> None:
     """Name each difference between a database and what the scripts build; exit status 1 when there is one."""
     with closing(connect(settings(**flags).database, query_only=True)) as connection:
-        found = list(schema.differences(connection, SCHEMA))
+        found = list(schema.differences(connection, project().schema))
     for line in found:
         click.echo(line)
     if found:
@@ -286,11 +315,10 @@ def seed(users: int, articles: int, add: bool, **flags: Any) -> None:
 
 
 @commands.command()
-@click.pass_context
-def routes(context: click.Context) -> None:
+def routes() -> None:
     """List the routes, and the SQL files behind each."""
-    names = find(SQL)
-    for method, path, handler, options in context.obj["routes"]():
+    names = find(project().sql)
+    for method, path, handler, options in project().routes():
         files = ["sessions/find"] * ("auth" in options) + sql_behind(handler, names)
         click.echo(f"{method:<7} {path:<38} {' '.join(files)}")
 

@@ -11,7 +11,6 @@ import audit
 import terminal
 from cli import commands, database_option, open_database, settings
 from db import Database, StartupError
-from db.clock import ago, now
 from handlers import leaving, users
 from handlers.admin import Role
 from handlers.fields import EVERYTHING, fold
@@ -139,7 +138,7 @@ def user_reset(username: str, **flags: Any) -> None:
             me=None,
             username_key=fold(username),
             token_hash=digest(token),
-            now=now(),
+            now=database.clock.now(),
             **audit.of_command("user.issue_reset"),
         )
     link = settings(**flags).reset_link
@@ -192,7 +191,7 @@ def _change(database: Database, username: str, role: str | None = None, suspende
         role=role,
         suspended=suspended,
         page=None,
-        now=now(),
+        now=database.clock.now(),
         **audit.of_command(),
     )
     account = _parsed(answer, username)
@@ -218,15 +217,15 @@ def audit_group() -> None:
 @database_option
 def audit_prune(days: int, **flags: Any) -> None:
     """Delete what the audit log holds of longer ago. Nothing else can, and nothing is asked: it is for timers."""
-    horizon = ago(timedelta(days=days))
     pruned = 0
     with open_database(**flags) as database:
+        horizon = database.clock.ago(timedelta(days=days))
         database.write(
             "audit/move_horizon",
             "audit/note",
             horizon=horizon,
             me=None,
-            now=now(),
+            now=database.clock.now(),
             **audit.of_command("audit.prune"),
         )
         # Some at a time: others write in between.

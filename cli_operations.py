@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import terminal
-from cli import SCHEMA, commands, database_option, open_database, settings
+from cli import commands, database_option, open_database, project, settings
 from copies import folder_of_copies, name_of_copy, prune
 from db import StartupError
 from db.backup import back_up
@@ -41,7 +41,7 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
         except OSError as error:
             raise StartupError(f"{folder}: {error.strerror}; copies need a folder that can be written") from error
     if folder.is_dir():
-        target = folder / name_of_copy(database, compress=compress)
+        target = folder / name_of_copy(database, project().clock.seconds(), compress=compress)
     elif keep:
         raise StartupError(f"--keep {keep}: {folder} is no folder; name one, whose older copies are then deleted")
     else:
@@ -53,7 +53,7 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
         except KeyboardInterrupt:
             raise StartupError(f"{target}: the copy failed: interrupted") from None
         report.line(str(target))
-        for old in prune(database, folder, keep, target) if keep else []:
+        for old in prune(database, folder, keep, target, project().clock.seconds()) if keep else []:
             report.line(f"deleted {old}")
 
 
@@ -70,7 +70,7 @@ def restore(copy: Path, **flags: Any) -> None:
     """Put a copy, packed or not, in the place of the database, which is kept beside it. The server must be stopped."""
     database = settings(**flags).database
     with terminal.report() as report:
-        aside = put_back(copy, database, SCHEMA, report)
+        aside = put_back(copy, database, project().schema, report, clock=project().clock)
         report.line(f"{database} is {copy} now" + (f"; what it was is {aside}" if aside else ""))
 
 
@@ -90,12 +90,12 @@ def check(repair: bool, **flags: Any) -> None:
     wal = database.with_name(database.name + "-wal")
     if not config.checkpoint and wal.exists() and wal.stat().st_size > WAL_BYTES:
         click.echo(f"{wal} has {wal.stat().st_size >> 20} MiB: ROWBOAT_CHECKPOINT is off, so that Litestream must run.")
-    found = list(problems(database, SCHEMA))
+    found = list(problems(database, project().schema))
     if repair and not any(line.startswith("integrity: ") for line in found):
         with open_database(**flags) as opened:
             opened.write("counters/rebuild")
         rebuild_search(database)
-        found = list(problems(database, SCHEMA))
+        found = list(problems(database, project().schema))
     if not found:  # else the files may not fit the schema
         with open_database(**flags) as opened:
             found += [

@@ -1,6 +1,6 @@
 """The copies of a database that stand in a folder: what they are called, which is the newest, which are deleted.
 
-It needs the standard library alone, like the parent process, which asks it (see serve.py)."""
+Times are seconds since 1970. It needs the standard library alone, like the parent process (see serve.py)."""
 
 import glob
 import math
@@ -18,25 +18,25 @@ def folder_of_copies(database: Path) -> Path:
     return database.parent / "backups"
 
 
-def name_of_copy(database: Path, *, compress: bool) -> str:
+def name_of_copy(database: Path, now: float, *, compress: bool) -> str:
     """What a copy that is made now is called: rowboat.2026-01-31T120000Z.db, with .gz behind it when it is packed."""
-    return f"{database.stem}.{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime())}.db" + ".gz" * compress
+    return f"{database.stem}.{time.strftime('%Y-%m-%dT%H%M%SZ', time.gmtime(now))}.db" + ".gz" * compress
 
 
-def newest_copy(database: Path) -> float | None:
+def newest_copy(database: Path, now: float) -> float | None:
     """When the newest copy in backups/ was written, in seconds since 1970; None where there is none.
 
     What a clock that was wrong has dated in the future does not count."""
     written = map(_written, _named(database, folder_of_copies(database), ".db", ".db.gz"))
-    return max((moment for moment in written if moment <= time.time()), default=None)
+    return max((moment for moment in written if moment <= now), default=None)
 
 
-def prune(database: Path, folder: Path, keep: int, made: Path) -> list[Path]:
+def prune(database: Path, folder: Path, keep: int, made: Path, now: float) -> list[Path]:
     """Delete all but the newest `keep` copies and the one just made, and what was left half done a day ago.
 
     Returns which."""
     old = [copy for copy in _named(database, folder, ".db", ".db.gz")[:-keep] if copy != made]
-    old += [path for path in _named(database, folder, *_HALF_DONE) if _written(path) < time.time() - _DAY]
+    old += [path for path in _named(database, folder, *_HALF_DONE) if _written(path) < now - _DAY]
     for path in old:
         path.unlink(missing_ok=True)
     return old

@@ -20,7 +20,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from config import Config
 from db import Database, StartupError, Unavailable
-from db.clock import ago, now
 from passwords import digest, new_token
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -98,11 +97,11 @@ class _Turn:
 
 def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
     """Send the mail that is due; false when none is."""
-    due = database.row("outbox/next", now=now())
+    due = database.row("outbox/next", now=database.clock.now())
     if due is None:
         return False
     which = f"mail {due['id']} to user {due['user_id']}"
-    if due["created_at"] < ago(_GIVE_UP_AFTER):
+    if due["created_at"] < database.clock.ago(_GIVE_UP_AFTER):
         log.error("%s: given up after a day", which)
         database.write("outbox/delete", id=due["id"])
         return True
@@ -112,17 +111,17 @@ def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
         "outbox/delay",
         "resets/create",
         id=due["id"],
-        next_attempt_at=ago(-delay),
+        next_attempt_at=database.clock.ago(-delay),
         user_id=due["user_id"],
         token_hash=digest(token),
-        now=now(),
+        now=database.clock.now(),
     )
     # Only now is the address asked for: whoever changes it from here on takes the token back as well.
     mail = database.row("outbox/find", id=due["id"])
     if mail is None:  # its user has left
         return True
     try:
-        _send(config, mail, token)
+        _send(config, mail, token, database.clock.seconds())
     except Exception as error:  # also ours: addresses and passwords that mails cannot hold raise all kinds of errors
         log.warning("%s: %s; tried again later", which, _reason(error))
         return True
@@ -130,17 +129,17 @@ def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
     return True
 
 
-def _send(config: Config, mail: dict[str, Any], token: str) -> None:
+def _send(config: Config, mail: dict[str, Any], token: str, now: float) -> None:
     """Raises an error; then the server has not taken it, or has not said so."""
     if parseaddr(mail["email"]) != ("", mail["email"]):
         raise ValueError("an address that a mail server would read differently")
     url = urlsplit(config.smtp_url)
-    message = _message(config, url, mail, token)
+    message = _message(config, url, mail, token, now)
     with _connection(url) as server:
         server.send_message(message, to_addrs=[mail["email"]])
 
 
-def _message(config: Config, url: SplitResult, mail: dict[str, Any], token: str) -> EmailMessage:
+def _message(config: Config, url: SplitResult, mail: dict[str, Any], token: str, now: float) -> EmailMessage:
     user = unquote(url.username or "")
     sender = config.mail_from or (user if "@" in user else f"rowboat@{url.hostname}")
     if config.reset_link:
@@ -151,7 +150,7 @@ def _message(config: Config, url: SplitResult, mail: dict[str, Any], token: str)
     message["From"] = sender
     message["To"] = mail["email"]
     message["Subject"] = "Set a new password"
-    message["Date"] = formatdate()
+    message["Date"] = formatdate(now)
     # The same each time: a mail that comes twice can be told.
     message["Message-ID"] = (
         f"<{mail['id']}.{''.join(filter(str.isdigit, mail['created_at']))}@{sender.partition('@')[2]}>"

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 from copies import newest_copy
 from db import Database
-from db.clock import ago
 from db.database import Ran
 from plugins.authentication import SESSION_LIFETIME
 
@@ -172,13 +171,14 @@ def _read(path: Path) -> tuple[_Counted, int]:
 
 def _gauges(database: Database) -> dict[str, float]:
     wal = database.path.with_name(database.path.name + "-wal")
-    newest = newest_copy(database.path)
-    sessions = database.row("sessions/count", expired=ago(SESSION_LIFETIME)) or {}
+    now = database.clock.seconds()
+    newest = newest_copy(database.path, now)
+    sessions = database.row("sessions/count", expired=database.clock.ago(SESSION_LIFETIME)) or {}
     return {
         DATABASE.name: _size(database.path),
         WAL.name: _size(wal),
         FREE.name: shutil.disk_usage(database.path.parent).free,
-        BACKUP.name: float("inf") if newest is None else time.time() - newest,
+        BACKUP.name: float("inf") if newest is None else now - newest,
         SESSIONS.name: sessions["sessions"],
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from config import Config
-from db import Database, Unavailable
+from db import Database
 from logs import request_log
 from metrics import Metrics
 
@@ -61,7 +61,7 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
     """Count each request, write its line to the log, and name the SQL files that took long, with their plans.
 
     What ran for it stands in environ["rowboat.ran"]."""
-    write = request_log(config) if _LOG.isEnabledFor(logging.INFO) else None
+    write = request_log(config, database.clock) if _LOG.isEnabledFor(logging.INFO) else None
     slow_s = config.slow_ms / 1000
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -98,7 +98,7 @@ def with_records(app: WSGIApplication, database: Database, metrics: Metrics, con
 def _log_slow(name: str, seconds: float, database: Database, request_id: str) -> None:
     try:
         plan = "; ".join(database.plan(name))
-    except Unavailable as error:
+    except Exception as error:  # a line of the log must not cost the response
         plan = f"not known ({error})"
     _LOG.warning("slow SQL: %s took %d ms; plan: %s", name, 1000 * seconds, plan, extra={"request_id": request_id})
 

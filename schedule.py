@@ -5,10 +5,10 @@ import math
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
+from clock import SYSTEM_CLOCK, Clock
 from config import Config
 from copies import newest_copy
 
@@ -23,20 +23,21 @@ class Backups:
 
     Whoever holds this reaps its `process`, and says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
         self.process: subprocess.Popen[bytes] | None = None
         self._next_look = 0.0
 
     def start_when_due(self, config: Config, environment: dict[str, str]) -> float:
-        """Start a backup if it is time for one. Returns when to ask again, by time.monotonic()."""
+        """Start a backup if it is time for one. Returns when to ask again, by the clock's monotonic()."""
         if not config.backup_every or self.process:
             return math.inf
-        if time.monotonic() >= self._next_look:
-            newest = newest_copy(config.database)
-            age = math.inf if newest is None else time.time() - newest
+        if self._clock.monotonic() >= self._next_look:
+            newest = newest_copy(config.database, self._clock.seconds())
+            age = math.inf if newest is None else self._clock.seconds() - newest
             if age >= config.backup_every:
                 return self._start(config, environment)
-            self._next_look = time.monotonic() + config.backup_every - age
+            self._next_look = self._clock.monotonic() + config.backup_every - age
         return self._next_look
 
     def look_anew(self) -> None:
@@ -51,7 +52,7 @@ class Backups:
             seconds = min(seconds, _SECONDS_AFTER_FAILURE)
             again = f"it is tried again in {seconds // 60} minutes"
             logging.getLogger("rowboat").error("the backup failed: %s; %s", problem, again)
-        self._next_look = time.monotonic() + seconds
+        self._next_look = self._clock.monotonic() + seconds
 
     def _start(self, config: Config, environment: dict[str, str]) -> float:
         command = [sys.executable, str(_APP), "backup", "--gzip", "--keep", str(config.backup_keep)]
@@ -62,5 +63,7 @@ class Backups:
             self.ended(str(error), config)
             return self._next_look
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.process.pid, 10)  # requests come first
+            # Requests come first, whatever the priority of the server itself.
+            priority = os.getpriority(os.PRIO_PROCESS, self.process.pid)
+            os.setpriority(os.PRIO_PROCESS, self.process.pid, priority + 10)
         return math.inf

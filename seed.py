@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from clock import format_time
 from db import Database, Refused
-from db.clock import stamp
 from handlers.articles import slug_words
 from handlers.fields import fold
 from passwords import digest, hash_password
@@ -60,7 +60,7 @@ def _people(
     while len(ids) < users:
         name = first_names[number % len(first_names)] + (str(number) if number >= len(first_names) else "")
         number += 1
-        joined = stamp(_BEGIN - timedelta(hours=users - len(ids)))
+        joined = format_time(_BEGIN - timedelta(hours=users - len(ids)))
         try:
             _open_account(database, name, password_hash, joined)
         except Refused:
@@ -70,7 +70,7 @@ def _people(
         database.write("users/update", me=ids[name], changes=changes, now=joined)
         advance(1)
     calls = [
-        database.submit("profiles/follow", me=me, username_key=fold(name), now=stamp(_BEGIN))
+        database.submit("profiles/follow", me=me, username_key=fold(name), now=format_time(_BEGIN))
         for me in ids.values()
         for name in _some(chance, list(ids), most=12)
     ]
@@ -111,10 +111,10 @@ def _article(database: Database, everyone: list[int], number: int, chance: rando
         description=f"{paragraphs[0].split('.')[0].replace('*', '')}.",
         body=body,
         tags=json.dumps(chance.sample(subject["tags"], k=chance.randint(1, len(subject["tags"])))),
-        now=stamp(published),
+        now=format_time(published),
     )
     for me in _some(chance, everyone, most=len(everyone)):
-        later = stamp(published + timedelta(minutes=chance.randrange(20_000)))
+        later = format_time(published + timedelta(minutes=chance.randrange(20_000)))
         yield database.submit("articles/favorite", slug=slug, me=me, now=later)
     for minutes in sorted(chance.randrange(20_000) for _ in range(int(chance.random() ** 3 * 12))):
         yield database.submit(
@@ -122,7 +122,7 @@ def _article(database: Database, everyone: list[int], number: int, chance: rando
             slug=slug,
             me=chance.choice(everyone),
             body=chance.choice(_WORDS["remarks"]),
-            now=stamp(published + timedelta(minutes=minutes)),
+            now=format_time(published + timedelta(minutes=minutes)),
         )
 
 

@@ -1,8 +1,9 @@
-"""How often something may be tried: logins, registrations, posts. sql/attempts/ counts, for all processes together."""
+"""How often something may be tried: logins, registrations, posts. sql/attempts/ counts, for all processes together.
+
+Each function here returns what the files of sql/attempts/ ask for, besides the time (:now_ms)."""
 
 import json
 import re
-import time
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -32,11 +33,6 @@ _REGISTRATIONS_FROM_ADDRESS = Limit(300, 3)
 
 # A count that is so old has recovered, whatever its limit.
 FORGET_AFTER_MS = 24 * 3600 * 1000
-
-
-def now_ms() -> int:
-    """The time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 def client_address(config: Config) -> str | None:
@@ -132,7 +128,7 @@ def _counted(what: str, limits: dict[str, Limit]) -> dict[str, Any]:
         {"subject": subject, "burst": limit.burst, "recovery_ms": 1000.0 * limit.recovery_s}
         for subject, limit in limits.items()
     ]
-    return {"what": what, "limits": json.dumps(named), "now_ms": now_ms()}
+    return {"what": what, "limits": json.dumps(named)}
 
 
 # Emails are counted by their hash: people type passwords into that field, too.

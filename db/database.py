@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from clock import SYSTEM_CLOCK, Clock
 from db.connection import BUSY_TIMEOUT_MS, connect, identity
 from db.errors import Refused, StartupError, Unavailable, is_unavailable
 from db.lock import InUse, WriteLock
@@ -27,14 +28,21 @@ class Database:
     """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
 
     Safe to share between threads: each reads on a connection of its own, all write through one. Open it
-    after a fork, never before. A write waits for its turn `wait_s` seconds at most.
+    after a fork, never before. A write waits for its turn `wait_s` seconds at most. `clock` is for whoever reads or
+    writes with this database; SQL is told the time.
 
     `waited` may be set to a function that hears for each commit how many seconds the writers' lock took."""
 
     def __init__(
-        self, path: Path, sql_folder: Path, synchronous: str = "FULL", wait_s: float = BUSY_TIMEOUT_MS / 1000
+        self,
+        path: Path,
+        sql_folder: Path,
+        synchronous: str = "FULL",
+        wait_s: float = BUSY_TIMEOUT_MS / 1000,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.path = path
+        self.clock = clock
         self.waited: Callable[[float], None] = lambda seconds: None
         self._wait_s = wait_s
         self._threads = threading.local()

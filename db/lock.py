@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from clock import format_time
 from db.backup import flush
-from db.clock import stamp
 from db.connection import connect, keep_wal
 from db.errors import StartupError
 
@@ -127,7 +127,7 @@ def finish_restore(database: Path) -> Path | None:
     verified = restored(database)
     if not verified.exists():
         return None
-    when = stamp(datetime.fromtimestamp(verified.stat().st_mtime, UTC))  # the same, however often it is begun
+    when = format_time(datetime.fromtimestamp(verified.stat().st_mtime, UTC))  # the same, however often it is begun
     aside = database.with_name(f"{database.stem}.replaced-{when[:19].replace(':', '')}Z.db")
     for suffix in ("", "-wal", "-shm"):  # the database first: nobody is to open it without its WAL
         part = database.with_name(database.name + suffix)

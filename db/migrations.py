@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from clock import SYSTEM_CLOCK, Clock
 from db.backup import Running, back_up_before, orphan
-from db.clock import now
 from db.errors import StartupError
 from db.lock import exclusive
 from db.script import Statement, blank_comments, first_comment, read_script, split
@@ -167,7 +167,13 @@ def pending(migrations: list[Migration], ledger: list[Applied], to: int | None =
 
 
 def migrate(
-    database: Path, folder: Path, report: Report = Report(), *, to: int | None = None, backup: bool = True
+    database: Path,
+    folder: Path,
+    report: Report = Report(),
+    *,
+    to: int | None = None,
+    backup: bool = True,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> list[Migration]:
     """Apply what is pending, up to number `to`; returns what was applied.
 
@@ -187,7 +193,7 @@ def migrate(
             if todo and backup and _holds_data(connection):
                 report.line(f"kept a copy in {back_up_before(database, f'{todo[0].version:04d}', report.running)}")
             for migration in todo:
-                _run(connection, migration, migration.up, report)
+                _run(connection, migration, migration.up, report, clock.now())
             return todo
         except BaseException:
             if is_new and not read_ledger(connection):
@@ -218,7 +224,7 @@ def rollback(
             copy = back_up_before(database, f"rollback-{todo[0].version:04d}", report.running)
             report.line(f"kept a copy in {copy}")
         for migration in todo:
-            _run(connection, migration, migration.down, report)
+            _run(connection, migration, migration.down, report, now="")
         return todo
 
 
@@ -267,7 +273,7 @@ def apply(
             connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _run(connection: sqlite3.Connection, migration: Migration, script: Path, report: Report) -> None:
+def _run(connection: sqlite3.Connection, migration: Migration, script: Path, report: Report, now: str) -> None:
     began = time.monotonic()
     going_up = script == migration.up
 
@@ -276,7 +282,7 @@ def _run(connection: sqlite3.Connection, migration: Migration, script: Path, rep
             connection.execute(_LEDGER)
             connection.execute(
                 "INSERT INTO schema_migrations (version, name, checksum, applied_at, ms) VALUES (?, ?, ?, ?, ?)",
-                (migration.version, migration.name, migration.checksum, now(), _milliseconds_since(began)),
+                (migration.version, migration.name, migration.checksum, now, _milliseconds_since(began)),
             )
         else:
             connection.execute("DELETE FROM schema_migrations WHERE version = ?", (migration.version,))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from clock import SYSTEM_CLOCK, Clock
 from db.backup import flush, orphan, verify
 from db.connection import connect
 from db.errors import StartupError
@@ -25,7 +26,9 @@ _SHARED_BY_READERS = 510, 0x40000002
 SOUND_SQLITE = (3, 51, 3)
 
 
-def restore(copy: Path, database: Path, schema: Path, report: Report = _SILENT) -> Path | None:
+def restore(
+    copy: Path, database: Path, schema: Path, report: Report = _SILENT, *, clock: Clock = SYSTEM_CLOCK
+) -> Path | None:
     """Put a copy, packed or not, in the place of a database, and apply the schema scripts that it lacks.
 
     Returns where the replaced database is kept, None where there was none. Raises StartupError, before anything is
@@ -49,7 +52,7 @@ def restore(copy: Path, database: Path, schema: Path, report: Report = _SILENT) 
         finally:
             for suffix in ("", "-wal", "-shm"):
                 unpacked.with_name(unpacked.name + suffix).unlink(missing_ok=True)
-        migrate(database, schema, report, backup=False)  # the copy is still there
+        migrate(database, schema, report, backup=False, clock=clock)  # the copy is still there
     return aside
 
 

@@ -7,7 +7,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 import audit
 from db import Database
-from db.clock import now
 from handlers.fields import CursorPage, Model, Text, digits, fold, optional, page_answer
 
 Role = Literal["member", "moderator", "admin"]
@@ -148,7 +147,7 @@ def change_account(db: Database, me: int, username: str, user: AccountChanges) -
         role=user.role,
         suspended=user.suspended,
         page=None,
-        now=now(),
+        now=db.clock.now(),
         **audit.of_request(),
     )
 
@@ -169,7 +168,7 @@ def list_audit(db: Database, me: int, query: AuditFilters) -> str:
 
 def stats(db: Database, me: int, query: StatsQuery) -> str:
     """What happened on each of the last days, and how it grows from week to week. For admins."""
-    today = date.fromisoformat(now()[:10])  # asked for once: midnight may come at any moment
+    today = date.fromisoformat(db.clock.now()[:10])  # asked for once: midnight may come at any moment
     first = today - timedelta(query.days - 1)
     return db.read(
         "users/must_be_admin",

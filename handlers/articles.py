@@ -13,7 +13,6 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from db.clock import now
 from handlers.fields import Model, Page, Text, fold, optional, page_answer, wrong
 from handlers.profiles import Profile
 from plugins import errors
@@ -173,7 +172,8 @@ def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
         description=article.description,
         body=article.body,
         tags=json.dumps(article.tags),
-        now=now(),
+        now=db.clock.now(),
+        now_ms=db.clock.milliseconds(),
         **throttle.posts("articles", me, config),
     )
 
@@ -193,7 +193,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
         changes=json.dumps(changes),
         words=slug_words(article.title) if "title" in changes else None,
         tags=json.dumps(tags) if tags is not None else None,
-        now=now(),
+        now=db.clock.now(),
     )
 
 
@@ -207,14 +207,15 @@ def delete(db: Database, me: int, slug: str) -> None:
         "articles/delete",
         slug=slug,
         me=me,
-        now=now(),
+        now=db.clock.now(),
         **audit.of_request("article.delete"),
     )
 
 
 def favorite(db: Database, me: int, slug: str) -> str | HTTPError:
     """Mark an article as a favorite of the caller; twice changes nothing."""
-    article = db.write("users/must_be_active", "articles/favorite", "articles/render", slug=slug, me=me, now=now())
+    files = "users/must_be_active", "articles/favorite", "articles/render"
+    article = db.write(*files, slug=slug, me=me, now=db.clock.now())
     return article or errors.not_found("article")
 
 

@@ -10,7 +10,6 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from db.clock import now
 from handlers.fields import FromCursor, Model, Text, page_answer, parse_id
 from handlers.profiles import Profile
 from plugins import errors
@@ -65,7 +64,8 @@ def create(db: Database, config: Config, me: int, slug: str, comment: NewComment
         me=me,
         body=comment.body,
         page=None,
-        now=now(),
+        now=db.clock.now(),
+        now_ms=db.clock.milliseconds(),
         **throttle.posts("comments", me, config),
     )
 
@@ -81,7 +81,7 @@ def delete(db: Database, me: int, slug: str, id: str) -> None:
         slug=slug,
         me=me,
         id=parse_id(id),
-        now=now(),
+        now=db.clock.now(),
         **audit.of_request("comment.delete"),
     )
 

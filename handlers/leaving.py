@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 import audit
 import throttle
 from db import Database
-from db.clock import now
 from handlers.admin import Role
 from handlers.fields import Model, Text
 from handlers.users import own_credentials, require_password
@@ -96,7 +95,7 @@ def close(db: Database, account: dict[str, Any], content: str, *guards: str, use
         role="deleted",
         suspended=None,
         subjects=json.dumps(throttle.subjects_of(user_id, account["email_key"])),
-        now=now(),
+        now=db.clock.now(),
         **parameters,
     )
 

@@ -4,7 +4,6 @@ from bottle import HTTPError
 from pydantic import BaseModel
 
 from db import Database
-from db.clock import now
 from handlers.fields import fold
 from plugins import errors
 
@@ -32,7 +31,8 @@ def read(db: Database, me: int | None, username: str) -> str | HTTPError:
 def follow(db: Database, me: int, username: str) -> str | HTTPError:
     """Follow a user; twice changes nothing."""
     key = fold(username)
-    profile = db.write("users/must_be_active", "profiles/follow", "profiles/render", username_key=key, me=me, now=now())
+    files = "users/must_be_active", "profiles/follow", "profiles/render"
+    profile = db.write(*files, username_key=key, me=me, now=db.clock.now())
     return profile or errors.not_found("profile")
 
 

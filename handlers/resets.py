@@ -9,7 +9,6 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from db.clock import ago, now
 from handlers.fields import Model, Text, fold
 from handlers.users import RESET_LIFETIME, Password
 from passwords import digest, hash_password
@@ -42,7 +41,8 @@ def request_reset(db: Database, config: Config, user: ResetRequest) -> None:
         *(["outbox/add"] if config.smtp_url else []),
         me=None,
         email_key=email_key,
-        now=now(),
+        now=db.clock.now(),
+        now_ms=db.clock.milliseconds(),
         **throttle.reset_request(email_key, throttle.client_address(config)),
         **audit.of_request("user.request_reset"),
     )
@@ -51,9 +51,9 @@ def request_reset(db: Database, config: Config, user: ResetRequest) -> None:
 def reset(db: Database, config: Config, user: Reset) -> None:
     """Set a new password by a token; it ends all sessions of the user, and the token with all others of its kind."""
     attempt = throttle.reset(throttle.client_address(config))
-    db.write("attempts/must_be_allowed", "attempts/count", **attempt)
+    db.write("attempts/must_be_allowed", "attempts/count", now_ms=db.clock.milliseconds(), **attempt)
     token_hash = digest(user.token)
-    account = db.row("resets/find", token_hash=token_hash, expired=ago(RESET_LIFETIME), now=now())
+    account = db.row("resets/find", token_hash=token_hash, expired=db.clock.ago(RESET_LIFETIME), now=db.clock.now())
     if account is None:
         raise errors.reset_token_invalid()
     db.write(
@@ -67,7 +67,7 @@ def reset(db: Database, config: Config, user: Reset) -> None:
         changes=json.dumps({"password_hash": hash_password(user.password)}),
         token_hash=token_hash,  # no session has this one: all of them end
         subjects=json.dumps(throttle.guesses_of(account["id"], account["email_key"])),
-        now=now(),
+        now=db.clock.now(),
         **audit.of_request("user.reset_password", user_id=account["id"]),
     )
 

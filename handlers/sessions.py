@@ -5,7 +5,6 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from db import Database
-from db.clock import ago
 from handlers.fields import parse_id
 from plugins.authentication import SESSION_LIFETIME, sent_token_hash
 
@@ -28,7 +27,7 @@ class SessionsAnswer(BaseModel):
 
 def list_sessions(db: Database, me: int) -> str:
     """Where the caller is logged in; the newest 1,000. The time of the last use is at most an hour old."""
-    return db.read("sessions/list", me=me, token_hash=sent_token_hash(), expired=ago(SESSION_LIFETIME))
+    return db.read("sessions/list", me=me, token_hash=sent_token_hash(), expired=db.clock.ago(SESSION_LIFETIME))
 
 
 def delete(db: Database, me: int, id: str) -> None:

@@ -11,7 +11,6 @@ import audit
 import throttle
 from config import Config
 from db import Database, Refused
-from db.clock import ago, now
 from handlers.fields import Model, Text, fold, optional, wrong
 from passwords import digest, hash_password, is_common, needs_rehash, new_token, verify_password
 from plugins import errors
@@ -122,7 +121,7 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
     email_key = fold(user.email)
     address = throttle.client_address(config)
     attempt = throttle.registration(email_key, address)
-    db.write("attempts/must_be_allowed", "attempts/count", **attempt)
+    db.write("attempts/must_be_allowed", "attempts/count", now_ms=db.clock.milliseconds(), **attempt)
     return db.write(
         "users/must_be_free",
         "users/create",
@@ -132,7 +131,7 @@ def register(db: Database, config: Config, user: NewUser) -> str | HTTPError:
         "addresses/note",
         "users/render",
         **_new_account(user),
-        **_new_session(new_token(), address),
+        **_new_session(db, new_token(), address),
         **audit.of_request("user.register"),
     )
 
@@ -146,7 +145,7 @@ def create(db: Database, user: NewUser) -> None:
         "audit/note",
         **_new_account(user),
         **audit.of_command("user.register"),
-        now=now(),
+        now=db.clock.now(),
     )
 
 
@@ -170,6 +169,7 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
     address = throttle.client_address(config)
     account = db.row("users/find_credentials", email_key=email_key, address=address) or _NOBODY
     attempt = throttle.login(email_key, address, account["has_logged_in_from_there"])
+    attempt["now_ms"] = db.clock.milliseconds()
     db.write(
         "attempts/must_be_allowed",
         "attempts/count",
@@ -178,12 +178,13 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
         "addresses/delete_old",
         "resets/delete_old",
         **attempt,
-        **_what_is_over(),
+        **_what_is_over(db),
     )
     password_hash = account["password_hash"]
     is_right = verify_password(password_hash, user.password)
     if not is_right or account["is_suspended"]:
-        db.write("audit/note", me=None, now=now(), **audit.of_request("user.login_failed", user_id=account["id"]))
+        noted = audit.of_request("user.login_failed", user_id=account["id"])
+        db.write("audit/note", me=None, now=db.clock.now(), **noted)
         return errors.account_suspended() if is_right else errors.credentials_invalid()
     try:
         answer: str = db.write(
@@ -197,7 +198,7 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
             email_key=email_key,
             password_hash=password_hash,
             **attempt,
-            **_new_session(new_token(), address),
+            **_new_session(db, new_token(), address),
             **audit.of_request("user.login", user_id=account["id"]),
         )
     except Refused:  # since the password was verified it was changed, or its owner suspended: what counts is now
@@ -208,25 +209,25 @@ def login(db: Database, config: Config, user: Credentials) -> str | HTTPError:
     return answer
 
 
-def _new_session(token: str, address: str | None) -> dict[str, Any]:
+def _new_session(db: Database, token: str, address: str | None) -> dict[str, Any]:
     named = "".join(filter(str.isprintable, request.environ.get("HTTP_USER_AGENT", "")))[:255]
     return {
         "token": token,
         "token_hash": digest(token),
         "user_agent": named or None,
         "address": address,
-        "now": now(),
+        "now": db.clock.now(),
     }
 
 
-def _what_is_over() -> dict[str, Any]:
+def _what_is_over(db: Database) -> dict[str, Any]:
     """What the files that tidy up ask for. Each login tidies up a little, so that no request does much of it."""
     return {
-        "expired": ago(SESSION_LIFETIME),
-        "old_ms": throttle.now_ms() - throttle.FORGET_AFTER_MS,
-        "unused_since": ago(_ADDRESS_LIFETIME),
-        "reset_expired": ago(RESET_LIFETIME),
-        "reset_ahead": ago(-RESET_LIFETIME),
+        "expired": db.clock.ago(SESSION_LIFETIME),
+        "old_ms": db.clock.milliseconds() - throttle.FORGET_AFTER_MS,
+        "unused_since": db.clock.ago(_ADDRESS_LIFETIME),
+        "reset_expired": db.clock.ago(RESET_LIFETIME),
+        "reset_ahead": db.clock.ago(-RESET_LIFETIME),
         "most": 100,
     }
 
@@ -247,8 +248,7 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
     if not changes:
         raise errors.invalid({"user": "can't be blank"})
     if changes.keys() & {"username", "email", "password"}:
-        counted = throttle.account_changes(me)  # of who has left meanwhile, nothing is
-        db.write("users/must_be_active", "attempts/must_be_allowed", "attempts/count", me=me, **counted)
+        _count(db, me, throttle.account_changes(me))
     if not config.realworld_compat and changes.keys() & {"email", "password"}:
         _require_present_password(db, me, changes, current_password)
     files = ["sessions/must_be_open", "users/must_be_free", "users/changes", "audit/note", "users/update"]
@@ -270,7 +270,7 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
         email_key=changes.get("email_key"),
         token=token,
         token_hash=digest(token),
-        now=now(),
+        now=db.clock.now(),
         **audit.of_request(user_id=me),
     )
 
@@ -297,12 +297,18 @@ def require_password(db: Database, me: int, account: dict[str, Any], sent: dict[
 
     Counted like a login: whoever got hold of a token shall not guess the password with it."""
     attempt = throttle.own_password(me)
-    db.write("users/must_be_active", "attempts/must_be_allowed", "attempts/count", me=me, **attempt)
+    _count(db, me, attempt)
     ((field, password),) = sent.items()
     if not verify_password(account["password_hash"], password):
-        db.write("audit/note", me=me, now=now(), **audit.of_request("user.login_failed", user_id=me))
+        db.write("audit/note", me=me, now=db.clock.now(), **audit.of_request("user.login_failed", user_id=me))
         raise errors.invalid({field: "is wrong"})
-    db.write("attempts/forgive", **attempt)
+    db.write("attempts/forgive", now_ms=db.clock.milliseconds(), **attempt)
+
+
+def _count(db: Database, me: int, attempt: dict[str, Any]) -> None:
+    """Count an attempt of the caller, unless the account was closed meanwhile."""
+    files = "users/must_be_active", "attempts/must_be_allowed", "attempts/count"
+    db.write(*files, me=me, now_ms=db.clock.milliseconds(), **attempt)
 
 
 ROUTES = [

@@ -8,7 +8,6 @@ from typing import Any
 from bottle import Route, request
 
 from db import Database, Unavailable
-from db.clock import ago, now
 from passwords import digest
 from plugins import errors
 
@@ -63,12 +62,13 @@ class AuthenticationPlugin:
         return authenticated
 
     def _user_of(self, token_hash: str) -> int:
+        clock = self._database.clock
         session = self._database.row(
             "sessions/find",
             token_hash=token_hash,
-            expired=ago(SESSION_LIFETIME),
-            touch_before=ago(TOUCH_EVERY),
-            now=now(),
+            expired=clock.ago(SESSION_LIFETIME),
+            touch_before=clock.ago(TOUCH_EVERY),
+            now=clock.now(),
         )
         if session is None:
             raise errors.token_invalid()
@@ -77,7 +77,7 @@ class AuthenticationPlugin:
         request.environ["rowboat.valid_until"] = 0 if session["due"] else (last_used + TOUCH_EVERY).timestamp()
         if session["due"]:
             # Whoever only reads is served also while nobody can write: the next request tries again.
-            noted = self._database.submit("sessions/touch", token_hash=token_hash, now=now())
+            noted = self._database.submit("sessions/touch", token_hash=token_hash, now=clock.now())
             with suppress(Unavailable, TimeoutError):
                 noted.result(_PATIENCE_S)
             noted.cancel()

@@ -2,7 +2,7 @@
 
 import json
 import re
-import time
+import secrets
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -151,10 +151,14 @@ def _journey(study: Study) -> HTTPResponse:
     if not path.startswith("/api/"):
         return _show("journey", title, wanted=wanted, taken=None)
     # With something that no route asks for, so that it is not answered from memory; then the very same once more.
-    fresh, number = f"{query}&" if query else "", time.time_ns()
-    journey.send(study.app, path, f"{fresh}study={number}")  # Bottle and SQLite prepare what they have not met before
-    taken, again = (journey.send(study.app, path, f"{fresh}study={number + 1}") for _ in range(2))
-    calls = journey.trace(study.app, path, f"{fresh}study={number + 2}")
+
+    def fresh() -> str:
+        return f"{query}&study={secrets.token_hex(8)}".removeprefix("&")
+
+    journey.send(study.app, path, fresh())  # Bottle and SQLite prepare what they have not met before
+    asked = fresh()
+    taken, again = (journey.send(study.app, path, asked) for _ in range(2))
+    calls = journey.trace(study.app, path, fresh())
     return _show("journey", title, wanted=wanted, calls=calls, taken=taken, again=again)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from db import Database
-from db.clock import ago, now
 from db.script import code_only
 from db.statements import SQLFile
 
@@ -136,7 +135,8 @@ def parse(file: SQLFile, sent: Mapping[str, str]) -> dict[str, Any]:
 def examples(database: Database, file: SQLFile) -> dict[str, Any]:
     """A value for each parameter of a file, from what the database holds, with which it answers something."""
     resource = file.name.partition("/")[0]
-    known = {"now": now(), "month_ago": ago(timedelta(30)), "hour_ago": ago(timedelta(hours=1))}
+    clock = database.clock
+    known = {"now": clock.now(), "month_ago": clock.ago(timedelta(30)), "hour_ago": clock.ago(timedelta(hours=1))}
     found: dict[str, Any] = {}
     with guarded(database, set()) as connection:
         for name, kind in file.parameters.items():

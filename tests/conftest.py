@@ -1,6 +1,5 @@
-"""The fixtures: `api` and `db`, with the people who use them, and `fork` for the command line."""
+"""The fixtures: `api` and `db` with the people who use them, `clock`, and `commands` for the command line."""
 
-import compileall
 import json
 import re
 import shutil
@@ -19,14 +18,14 @@ from webtest import TestApp, TestResponse
 import app
 import db.database as db_module
 import passwords
-from config import Config, usable_cores
+from config import Config
 from db import Database
-from db.clock import now
 from db.connection import connect
 from db.migrations import migrate
 from db.statements import SQLFile, load
 from handlers.fields import fold
-from tests.commands import Fork, copy_project
+from tests.clock import ManualClock, guarded
+from tests.commands import Commands
 from tests.described import require_described
 
 HOME = Path(app.__file__).parent
@@ -35,28 +34,24 @@ HASHER, NOBODYS_HASH = passwords._HASHER, passwords._NOBODYS_HASH
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """How many processes run the tests: half as many again as there are cores, for many tests wait."""
-    return len(usable_cores()) * 3 // 2
+@pytest.fixture(autouse=True)
+def in_process() -> Iterator[None]:
+    """No test sleeps, opens a socket, starts a process or reads the system's clock; those of tests/system/ may."""
+    with guarded():
+        yield
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest: else one process works on them when the others have ended."""
-
-    def seconds(item: pytest.Item) -> int:
-        slow = item.get_closest_marker("slow")
-        return slow.kwargs.get("seconds", 0) if slow else 0
-
-    items.sort(key=seconds, reverse=True)
+@pytest.fixture
+def clock() -> ManualClock:
+    """The time, which stands still until the test advances it."""
+    return ManualClock()
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty migrated database, to be copied."""
     path = tmp_path_factory.mktemp("migrated") / "rowboat.db"
-    migrate(path, HOME / "schema")
+    migrate(path, HOME / "schema", clock=ManualClock())
     return path
 
 
@@ -68,14 +63,14 @@ def sql_files(migrated: Path) -> dict[str, SQLFile]:
 
 
 @pytest.fixture
-def db(migrated: Path, sql_files: dict[str, SQLFile], tmp_path: Path) -> Iterator[Database]:
+def db(migrated: Path, sql_files: dict[str, SQLFile], tmp_path: Path, clock: ManualClock) -> Iterator[Database]:
     """A database of the test's own, empty."""
     path = tmp_path / "rowboat.db"
     shutil.copy(migrated, path)
     with pytest.MonkeyPatch.context() as patch:
         if db_module.load is load:  # tests/mutate_sql.py puts its own there
             patch.setattr(db_module, "load", lambda folder, connection: sql_files)
-        database = Database(path, HOME / "sql")
+        database = Database(path, HOME / "sql", wait_s=60, clock=clock)  # however busy the machine is
     with closing(database):
         yield database
 
@@ -124,28 +119,22 @@ def promote(db: Database) -> Callable[..., "Someone"]:
     """Make somebody a moderator or an admin, as the command line does; the same somebody."""
 
     def to(someone: Someone, role: str) -> Someone:
-        change = {"role": role, "suspended": None, "now": now()}
+        change = {"role": role, "suspended": None, "now": db.clock.now()}
         db.write("users/identify", "accounts/update", username_key=fold(someone.name), **change)
         return someone
 
     return to
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project, to be copied."""
-    path = tmp_path_factory.mktemp("project") / "rowboat"
-    copy_project(HOME, path)
-    compileall.compile_dir(path, quiet=1)
-    return path
-
-
 @pytest.fixture
-def fork(project: Path, tmp_path: Path) -> Iterator[Fork]:
-    """The test's own copy of the project, for its command line."""
-    shutil.copytree(project, tmp_path / "fork")
-    with closing(Fork(tmp_path / "fork", tmp_path / "data")) as fork:
-        yield fork
+def commands(
+    tmp_path: Path, clock: ManualClock, sql_files: dict[str, SQLFile], monkeypatch: pytest.MonkeyPatch
+) -> Commands:
+    """The command line, on a copy of the project's schema scripts."""
+    if db_module.load is load:
+        ours = {HOME / "sql": sql_files}  # compiled for each command, they would take longer than most commands
+        monkeypatch.setattr(db_module, "load", lambda folder, *rest: ours.get(folder) or load(folder, *rest))
+    return Commands(tmp_path / "commands", clock)
 
 
 def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -1,6 +1,5 @@
-"""The audit log: who did what to whom, noted with the act, and never edited."""
+"""The audit log: written in the transaction of each action, never edited."""
 
-import itertools
 import re
 import sqlite3
 from datetime import timedelta
@@ -8,9 +7,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-import cli
-import cli_accounts  # noqa: F401 (adds its commands)
-from db.clock import ago, now
 from passwords import digest
 from tests.conftest import HOME, PASSWORD, sqlite
 
@@ -19,31 +15,31 @@ EMAIL = "annabel@example.org"
 
 
 def log(root, **query):
-    """The entries of a page, newest first."""
+    """A page of entries, newest first."""
     return root.get(f"/admin/audit?{urlencode({'limit': 100} | query)}").json["audit"]
 
 
 def actions(root, **query):
-    """What was done, oldest first."""
+    """The actions, oldest first."""
     return [entry["action"] for entry in reversed(log(root, **query))]
 
 
 def noted(root, act):
-    """What the log holds of an act, oldest first: who did what to whom."""
+    """The entries of an action, oldest first: actor, action, and user."""
     before = log(root)[0]["id"]
     act()
     entries = [entry for entry in reversed(log(root)) if entry["id"] > before]
     return [(name(entry["actor"]), entry["action"], name(entry["user"])) for entry in entries]
 
 
-def name(somebody):
-    return somebody and somebody["username"]
+def name(user):
+    return user and user["username"]
 
 
-def prunes(db, days):
-    """`audit prune` of the command line."""
-    command = ["audit", "prune", "--days", str(days), "--database", str(db.path)]
-    cli.commands.main(command, standalone_mode=False)
+@pytest.fixture
+def prunes(commands, db):
+    """Run `audit prune`; its output."""
+    return lambda days: commands.says("audit", "prune", "--days", str(days), "--database", str(db.path))
 
 
 def fails_to_log_in(api, email, password="another horse", status=401):
@@ -52,28 +48,27 @@ def fails_to_log_in(api, email, password="another horse", status=401):
 
 @pytest.fixture
 def root(api, promote):
-    """An admin, who reads the log."""
+    """An admin."""
     return promote(api.someone("root"), "admin")
 
 
 @pytest.fixture
-def everything_that_is_noted(api, db, root):
-    """A story with every action that docs/api.md lists. It ends without Annabel, who changed her name."""
+def every_action(api, db, root, commands, prunes):
+    """A story with every action that docs/api.md lists. Annabel changes her name and leaves."""
     annabel, zebedee = api.someone("annabel", email=EMAIL), api.someone("zebedee")
     api.logs_in(EMAIL)
     for email in (EMAIL, "stranger@example.org"):
         fails_to_log_in(api, email)
-    root.makes("zebedee", "moderator")
-    root.makes("zebedee", "admin")
-    root.makes("zebedee", "member")
+    for role in ("moderator", "admin", "member"):
+        root.makes("zebedee", role)
     root.suspends("zebedee")
     root.restores("zebedee")
     zebedee = api.logs_in(zebedee.email)
     annabel.changes(username="clementine", email="clementine@example.org", password="another horse")
-    cli.commands.main(["user", "reset", "zebedee", "--database", str(db.path)], standalone_mode=False)
+    commands.says("user", "reset", "zebedee", "--database", str(db.path))
     for email in ("clementine@example.org", "somebody@example.org"):
         api.post("/users/password-reset", {"user": {"email": email}}, status=202)
-    db.write("resets/create", user_id=2, token_hash=digest("a token"), now=now())
+    db.write("resets/create", user_id=2, token_hash=digest("a token"), now=db.clock.now())
     api.put("/users/password-reset", {"user": {"token": "a token", "password": PASSWORD}}, status=204)
     clementine = api.logs_in("clementine@example.org")
     dawn, dusk = clementine.writes("Dawn"), zebedee.writes("Dusk")
@@ -82,33 +77,29 @@ def everything_that_is_noted(api, db, root):
     clementine.deletes(dawn)
     root.deletes(dusk)
     clementine.leaves()
-    prunes(db, 365)
+    prunes(365)
 
 
 # Reading the log
 
 
-def test_the_newest_entry_comes_first_and_links_lead_on(api, root):
-    for number in range(22):
-        api.someone(f"ann{number}")
-
-    entries = log(root)
-    pages = {limit: [page["audit"] for page in root.pages(f"/admin/audit?limit={limit}")] for limit in (9, 23, 1000)}
-
-    assert [entry["id"] for entry in entries] == list(range(23, 0, -1))
-    assert entries == sorted(entries, key=lambda entry: (entry["createdAt"], entry["id"]), reverse=True)
-    assert pages == {9: [entries[:9], entries[9:18], entries[18:]], 23: [entries], 1000: [entries]}
-    assert [page["audit"] for page in root.pages("/admin/audit")] == [entries[:20], entries[20:]]
-
-
-def test_a_page_has_at_most_a_hundred_entries(root, db):
+def test_entries_are_paged_newest_first_and_at_most_a_hundred_to_a_page(root, db):
     sqlite(
         db,
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 110)"
-        " INSERT INTO audit (created_at, action) SELECT created_at, 'user.login_failed' FROM users, numbers",
+        " INSERT INTO audit (created_at, action)"
+        " SELECT printf('2026-02-01T12:00:00.%03dZ', n), 'user.login_failed' FROM numbers",
     )
 
-    assert [len(page["audit"]) for page in root.pages("/admin/audit?limit=1000")] == [100, 11]
+    entries = log(root)
+    pages = {limit: [page["audit"] for page in root.pages(f"/admin/audit?limit={limit}")] for limit in (37, 1000)}
+
+    assert [entry["id"] for entry in entries] == list(range(111, 11, -1))
+    assert entries == sorted(entries, key=lambda entry: entry["createdAt"], reverse=True)
+    oldest = pages[1000][1]
+    assert [entry["id"] for entry in oldest] == list(range(11, 0, -1))
+    assert pages == {37: [entries[:37], entries[37:74], entries[74:] + oldest], 1000: [entries, oldest]}
+    assert [len(page["audit"]) for page in root.pages("/admin/audit")] == [20] * 5 + [11]
 
 
 @pytest.mark.parametrize(
@@ -119,55 +110,59 @@ def test_a_page_has_at_most_a_hundred_entries(root, db):
         ("cursor=MQ", {"cursor": "must come from the Link header of an earlier page"}),
     ],
 )
-def test_what_is_no_page_of_the_log_is_refused(root, query, errors):
+def test_invalid_paging_is_refused(root, query, errors):
     assert root.refusal(422, "GET", f"/admin/audit?{query}") == errors
 
 
-def test_an_entry_says_who_did_what_to_whom_when_and_in_which_request(api, db, root):
+def test_an_entry_shows_time_action_actor_user_object_and_request(api, clock, root):
     ann = api.someone("ann")
     ann.writes("Dawn")
     slug = ann.writes("Dusk")
     root.says(slug, "Was it?")
     comment = ann.says(slug, "It was")["id"]
-    began = now()
+    clock.advance(minutes=1)
 
     root.delete(f"/articles/{slug}/comments/{comment}", headers={"X-Request-Id": "the-1st.request"})
-    answer = root.delete(f"/articles/{slug}")
+    response = root.delete(f"/articles/{slug}")
 
     article, comment, *_ = log(root)
-    assert began <= comment["createdAt"] <= article["createdAt"] <= now()
     assert comment == {
         "id": 3,
-        "createdAt": comment["createdAt"],
+        "createdAt": "2026-01-31T12:01:00.000Z",
         "action": "comment.delete",
         "actor": {"id": 1, "username": "root"},
         "user": {"id": 2, "username": "ann"},
         "objectId": 2,
         "requestId": "the-1st.request",
     }
-    assert article["requestId"] == answer.headers["X-Request-Id"]
-    assert (article["action"], article["objectId"], article["user"]) == ("article.delete", 2, comment["user"])
+    assert article == comment | {
+        "id": 4,
+        "action": "article.delete",
+        "requestId": response.headers["X-Request-Id"],
+    }
 
 
-def test_an_account_is_changed_by_its_user_or_by_somebody_else(api, root):
+def test_an_entry_names_the_actor_and_the_user_as_far_as_they_are_known(api, root):
     ann = api.someone("ann")
+    suspended = api.someone("cid")
+    root.suspends("cid")
+    reset = {"user": {"email": "unknown@example.org"}}
+    leaving = {"user": {"password": "another horse", "content": "keep"}}
 
-    assert noted(root, lambda: ann.changes(email="a@example.org")) == [("ann", "user.change_email", "ann")]
-    assert noted(root, lambda: root.makes("ann", "moderator")) == [("root", "user.make_moderator", "ann")]
-    assert noted(root, lambda: api.someone("bob")) == [(None, "user.register", "bob")]
+    for act, entry in (
+        (lambda: ann.changes(email="a@example.org"), ("ann", "user.change_email", "ann")),
+        (lambda: root.makes("ann", "moderator"), ("root", "user.make_moderator", "ann")),
+        (lambda: api.someone("bob"), (None, "user.register", "bob")),
+        (lambda: fails_to_log_in(api, "a@example.org"), (None, "user.login_failed", "ann")),
+        (lambda: fails_to_log_in(api, "unknown@example.org"), (None, "user.login_failed", None)),
+        (lambda: fails_to_log_in(api, suspended.email, PASSWORD, 403), (None, "user.login_failed", "cid")),
+        (lambda: api.post("/users/password-reset", reset), (None, "user.request_reset", None)),
+        (lambda: ann.refusal(422, "DELETE", "/user", leaving), ("ann", "user.login_failed", "ann")),
+    ):
+        assert noted(root, act) == [entry]
 
 
-def test_who_is_not_logged_in_has_no_name_and_who_is_asked_for_may_have_none(api, root):
-    ann = api.someone("ann")
-
-    assert noted(root, lambda: fails_to_log_in(api, ann.email)) == [(None, "user.login_failed", "ann")]
-    assert noted(root, lambda: fails_to_log_in(api, "nobody@example.org")) == [(None, "user.login_failed", None)]
-    reset = {"user": {"email": "nobody@example.org"}}
-    assert noted(root, lambda: api.post("/users/password-reset", reset)) == [(None, "user.request_reset", None)]
-    assert log(root)[0]["user"] is None
-
-
-def test_names_are_those_of_today(api, root):
+def test_entries_show_current_usernames(api, root):
     ann, bob = api.someone("ann"), api.someone("bob")
     slug = bob.writes("Dawn")
     ann.changes(username="Anna")
@@ -181,81 +176,57 @@ def test_names_are_those_of_today(api, root):
     assert (left["action"], left["actor"], left["user"]) == ("user.delete", deleted["user"], deleted["user"])
 
 
-def test_the_log_shows_what_one_user_did(api, root):
+def test_entries_are_filtered_by_actor(api, root):
     ann, bob = api.someone("Ann Ödön", email="ann@example.org"), api.someone("bob")
-    bob.deletes(bob.writes("Dawn"))
-    ann.deletes(ann.writes("Noon"))
+    for number, someone in enumerate((bob, ann, ann, bob, ann, ann, ann), start=1):
+        someone.deletes(someone.writes(f"Article {number}"))
     root.suspends("bob")
-    ann.deletes(ann.writes("Dusk"))
 
     for actor in ("Ann Ödön", "ANN ödön", "ann O\N{COMBINING DIAERESIS}DÖN"):
-        assert [entry["objectId"] for entry in log(root, actor=actor)] == [3, 2]
-    assert actions(root, actor="bob") == ["article.delete"]
+        pages = root.pages(f"/admin/audit?{urlencode({'actor': actor, 'limit': 2})}")
+        assert [[entry["objectId"] for entry in page["audit"]] for page in pages] == [[7, 6], [5, 3], [2]]
+    assert actions(root, actor="bob") == ["article.delete"] * 2
     assert actions(root, actor="root") == ["user.suspend"]
-    for nobody in ("ann", "", "2", "%", "ann@example.org", "a" * 5000):
-        assert log(root, actor=nobody) == []
+    for unknown in ("ann", "", "2", "%", "ann@example.org", "a" * 5000):
+        assert log(root, actor=unknown) == []
 
 
-def test_what_one_user_did_is_paged_too(api, root):
-    ann, bob = api.someone("ann"), api.someone("bob")
-    for number in range(5):
-        ann.changes(username=f"ann{number}")
-        bob.changes(username=f"bob{number}")
-
-    pages = [[entry["id"] for entry in page["audit"]] for page in root.pages("/admin/audit?actor=ann4&limit=2")]
-
-    assert pages == [[12, 10], [8, 6], [4]]
+# What is logged
 
 
-# What is noted
-
-
-def test_every_act_is_noted(everything_that_is_noted, root):
+def test_every_documented_action_is_noted_without_names_and_emails(every_action, db, root):
     page = (HOME / "docs/api.md").read_text()
-    listed = re.findall(
-        r"`([a-z]+\.[a-z_]+)`", re.search(r"^- The actions: (.*?)\(", page, re.MULTILINE | re.DOTALL)[1]
-    )
+    sentence = re.search(r"^- The actions: (.*?)\n- ", page, re.MULTILINE | re.DOTALL)[1]
+    listed = re.findall(r"`([a-z]+\.[a-z_]+)`", sentence)
+    stored = " ".join(str(value) for row in sqlite(db, "SELECT * FROM audit") for value in row).casefold()
 
     assert len(listed) == len(set(listed)) == 18
     assert set(actions(root)) == set(listed)
+    for text in ("root", "annabel", "zebedee", "clementine", "stranger", "somebody", "deleted user", "@", "example"):
+        assert text not in stored
 
 
-def test_a_story_is_told_in_its_order(api, root):
+def test_entries_are_in_the_order_of_the_actions(api, root):
     ann = api.someone("ann")
     fails_to_log_in(api, ann.email)
     phone = api.logs_in(ann.email)
     phone.changes(username="anna", email="anna@example.org", password="another horse", bio="I row")
     phone.leaves(password="another horse")
 
-    told = ["register", "login_failed", "login", "change_username", "change_email", "change_password", "delete"]
-    assert actions(root)[1:] == [f"user.{each}" for each in told]
+    expected = ["register", "login_failed", "login", "change_username", "change_email", "change_password", "delete"]
+    assert actions(root)[1:] == [f"user.{each}" for each in expected]
     assert len({entry["requestId"] for entry in log(root)}) == 6
 
 
-def test_an_article_takes_its_comments_along_and_is_noted_alone(api, root):
+def test_deleting_an_article_is_one_entry_without_its_comments(api, root):
     ann, bob = api.someone("ann"), api.someone("bob")
-    slug = ann.writes("Dawn")
-    bob.says(slug, "It was")
+    dawn, dusk = ann.writes("Dawn"), bob.writes("Dusk")
+    bob.says(dawn, "It was")
+    bob.leaves("keep")
 
-    assert noted(root, lambda: ann.deletes(slug)) == [("ann", "article.delete", "ann")]
-
-
-def test_what_was_kept_of_those_who_have_left_is_nobodys(api, root):
-    ann = api.someone("ann")
-    slug = ann.writes("Dawn")
-    ann.leaves("keep")
-
-    assert noted(root, lambda: root.deletes(slug)) == [("root", "article.delete", "deleted user")]
+    assert noted(root, lambda: ann.deletes(dawn)) == [("ann", "article.delete", "ann")]
+    assert noted(root, lambda: root.deletes(dusk)) == [("root", "article.delete", "deleted user")]
     assert actions(root, actor="deleted user") == []
-
-
-def test_a_login_of_somebody_who_is_suspended_has_failed(api, root):
-    ann = api.someone("ann")
-    root.suspends("ann")
-
-    failing = noted(root, lambda: fails_to_log_in(api, ann.email, PASSWORD, status=403))
-
-    assert failing == [(None, "user.login_failed", "ann")]
 
 
 def test_two_changes_of_one_request_are_two_entries(api, root):
@@ -270,7 +241,7 @@ def test_two_changes_of_one_request_are_two_entries(api, root):
     assert first["requestId"] == second["requestId"]
 
 
-def test_what_stays_as_it_was_is_not_noted(api, root):
+def test_a_change_to_the_present_value_is_not_noted(api, root):
     ann = api.someone("ann")
     root.makes("ann", "moderator")
     root.suspends("ann")
@@ -283,7 +254,7 @@ def test_what_stays_as_it_was_is_not_noted(api, root):
     assert noted(root, lambda: ann.changes(username="ann", email=ann.email, bio="I row")) == []
 
 
-def test_what_is_refused_is_not_noted(api, root, promote):
+def test_refused_actions_are_not_noted(api, root, promote):
     ann, bob, mod = api.someone("ann"), api.someone("bob"), promote(api.someone("mod"), "moderator")
     slug = ann.writes("Dawn")
     comment = ann.says(slug, "It was")["id"]
@@ -312,53 +283,33 @@ def test_what_is_refused_is_not_noted(api, root, promote):
     assert log(root) == before
 
 
-def test_a_guess_at_the_own_password_is_noted(api, root):
-    ann = api.someone("ann")
-    leaving = {"user": {"password": "another horse", "content": "keep"}}
-
-    assert noted(root, lambda: ann.refusal(422, "DELETE", "/user", leaving)) == [("ann", "user.login_failed", "ann")]
-
-
-def test_an_act_that_cannot_be_noted_is_not_done(api, db, root):
+def test_an_action_that_cannot_be_noted_is_rolled_back(api, db, root):
     ann = api.someone("ann")
     slug = ann.writes("Dawn")
     sqlite(db, "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no more'); END")
 
     suspended = {"user": {"suspended": True}}
-    answers = [
+    responses = [
         api.client.delete(f"/api/v1/articles/{slug}", headers=ann.headers, expect_errors=True),
         api.client.patch_json("/api/v1/admin/users/ann", suspended, headers=root.headers, expect_errors=True),
     ]
 
-    assert [answer.status_int for answer in answers] == [500, 500]
+    assert [response.status_int for response in responses] == [500, 500]
     assert ann.reads(slug)["title"] == "Dawn"
 
 
-def test_an_act_that_fails_after_it_was_noted_is_not_noted(api, db, root):
+def test_a_failed_action_is_not_noted(api, db, root):
     slug = root.writes("Dawn")
     before = log(root)
     sqlite(db, "CREATE TRIGGER stuck BEFORE DELETE ON articles BEGIN SELECT RAISE(ABORT, 'no'); END")
 
-    answer = api.client.delete(f"/api/v1/articles/{slug}", headers=root.headers, expect_errors=True)
+    response = api.client.delete(f"/api/v1/articles/{slug}", headers=root.headers, expect_errors=True)
 
-    assert answer.status_int == 500
+    assert response.status_int == 500
     assert log(root) == before
 
 
-# What is never in it
-
-
-def test_the_log_holds_no_name_and_no_email(everything_that_is_noted, db):
-    held = " ".join(str(value) for row in sqlite(db, "SELECT * FROM audit") for value in row).casefold()
-
-    assert "user.change_email" in held
-    for name in ("root", "annabel", "zebedee", "clementine", "stranger", "somebody", "deleted user"):
-        assert name not in held
-    assert "@" not in held
-    assert "example" not in held
-
-
-# What nobody changes
+# Append-only
 
 
 @pytest.mark.parametrize(
@@ -374,7 +325,7 @@ def test_the_log_holds_no_name_and_no_email(everything_that_is_noted, db):
         "INSERT INTO audit SELECT * FROM audit WHERE true ON CONFLICT DO UPDATE SET actor_id = 3",
     ],
 )
-def test_nobody_changes_or_deletes_an_entry(api, db, root, change):
+def test_entries_cannot_be_changed_or_deleted(api, db, root, change):
     api.someone("ann")
     before = sqlite(db, "SELECT * FROM audit")
 
@@ -395,7 +346,7 @@ def test_nobody_changes_or_deletes_an_entry(api, db, root, change):
         "INSERT INTO audit_horizon VALUES (2, '2025-12-31T12:00:00.000Z')",
     ],
 )
-def test_the_horizon_is_one_and_never_moves_back(db, change):
+def test_the_horizon_is_one_row_and_never_moves_back(db, change):
     horizon = [(1, "2026-01-01T12:00:00.000Z")]
     sqlite(db, "UPDATE audit_horizon SET created_at = '2026-01-01T12:00:00.000Z'")
 
@@ -407,19 +358,19 @@ def test_the_horizon_is_one_and_never_moves_back(db, change):
 
 @pytest.fixture
 def old_entries(db, root):
-    """Entries of 400, 300, 200, and 100 days ago, beside the one of today."""
+    """Entries of 400, 300, 200, and 100 days ago, besides the one of today."""
     for days in (400, 300, 200, 100):
-        sqlite(db, "INSERT INTO audit (created_at, action) VALUES (?, 'user.login_failed')", ago(days * DAY))
+        sqlite(db, "INSERT INTO audit (created_at, action) VALUES (?, 'user.login_failed')", db.clock.ago(days * DAY))
 
 
-def test_pruning_deletes_what_is_older_and_says_that_it_did(old_entries, db, root, capsys):
-    prunes(db, 250)
+def test_pruning_deletes_older_entries_and_is_noted(old_entries, root, prunes):
+    printed = prunes(250)
 
     newest, *others = log(root)
-    assert "2 entries" in capsys.readouterr().out
-    assert newest | {"createdAt": ""} == {
+    assert printed == ["2 entries of more than 250 days ago are gone"]
+    assert newest == {
         "id": 6,
-        "createdAt": "",
+        "createdAt": "2026-01-31T12:00:00.000Z",
         "action": "audit.prune",
         "actor": None,
         "user": None,
@@ -429,46 +380,37 @@ def test_pruning_deletes_what_is_older_and_says_that_it_did(old_entries, db, roo
     assert [entry["id"] for entry in others] == [5, 4, 1]
 
 
-def test_pruning_again_with_more_days_moves_no_horizon_back(old_entries, db, root):
-    prunes(db, 150)
+def test_pruning_again_with_more_days_does_not_move_the_horizon_back(old_entries, db, root, prunes):
+    prunes(150)
     horizon = sqlite(db, "SELECT * FROM audit_horizon")
 
-    prunes(db, 365)
+    prunes(365)
 
     assert sqlite(db, "SELECT * FROM audit_horizon") == horizon
     assert [entry["id"] for entry in log(root)] == [7, 6, 5, 1]
 
 
-def test_beyond_the_horizon_anything_may_go_and_nothing_before_it(old_entries, db, root):
-    prunes(db, 350)
-    sqlite(db, "INSERT INTO audit (created_at, action) VALUES (?, 'user.login_failed')", ago(500 * DAY))
+def test_only_entries_before_the_horizon_can_be_deleted(old_entries, db, root, prunes):
+    prunes(350)
+    sqlite(db, "INSERT INTO audit (created_at, action) VALUES (?, 'user.login_failed')", db.clock.ago(500 * DAY))
 
-    sqlite(db, "DELETE FROM audit WHERE created_at < ?", ago(450 * DAY))
+    sqlite(db, "DELETE FROM audit WHERE created_at < ?", db.clock.ago(450 * DAY))
 
-    for days, (id,) in itertools.product((300, 50), sqlite(db, "SELECT id FROM audit")):
+    for (id,) in sqlite(db, "SELECT id FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            sqlite(db, "DELETE FROM audit WHERE id = ? OR created_at < ?", id, ago(days * DAY))
+            sqlite(db, "DELETE FROM audit WHERE id = ?", id)
     assert [entry["id"] for entry in log(root)] == [6, 5, 4, 3, 1]
 
 
-def test_more_than_goes_at_once_is_pruned_and_counted_all_the_same(db, root, capsys):
-    old = ago(400 * DAY)
+def test_pruning_counts_all_batches_and_never_reuses_an_id(db, root, prunes):
     sqlite(
         db,
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 10001)"
         " INSERT INTO audit (created_at, action) SELECT ?, 'user.login_failed' FROM numbers",
-        old,
+        db.clock.ago(400 * DAY),
     )
 
-    prunes(db, 365)
+    printed = prunes(365)
 
-    assert sqlite(db, "SELECT count(*) FROM audit WHERE created_at <= ?", old) == [(0,)]
-    assert capsys.readouterr().out == "10001 entries of more than 365 days ago are gone\n"
-
-
-def test_the_id_of_what_was_pruned_is_never_given_again(db, root):
-    sqlite(db, "INSERT INTO audit (id, created_at, action) VALUES (99, ?, 'user.login_failed')", ago(400 * DAY))
-
-    prunes(db, 365)
-
-    assert [entry["id"] for entry in log(root)] == [100, 1]
+    assert printed == ["10001 entries of more than 365 days ago are gone"]
+    assert [entry["id"] for entry in log(root)] == [10003, 1]

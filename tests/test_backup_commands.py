@@ -1,35 +1,48 @@
-"""Backup, restore and check, as somebody types them who keeps a server running."""
+"""The commands backup, restore and check."""
 
 import fcntl
 import gzip
-import json
 import os
-import re
 import shutil
 import signal
 import sqlite3
-import threading
-import time
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 
+import cli_operations
+import seed
 from db import Database
-from tests.commands import error_of, screen
-from tests.test_server import serving
+from db.backup import back_up
+from tests.clock import ManualClock
+from tests.conftest import HOME
+
+COPY = "rowboat.2026-01-31T120000Z.db"  # a copy made at the time where the clock of the tests starts
+
+
+@pytest.fixture(scope="module")
+def seeded(migrated, tmp_path_factory):
+    """A database with 12 users and 40 articles, to be copied."""
+    path = shutil.copy(migrated, tmp_path_factory.mktemp("seeded") / "rowboat.db")
+    with closing(Database(path, HOME / "sql", clock=ManualClock())) as database:
+        seed.sow(database, 12, 40, lambda count: None)
+    return path
 
 
 @pytest.fixture
-def grown(fork):
-    """A fork whose database has people and articles."""
-    fork.says("migrate")
-    process = fork.start("seed", "--users", "12", "--articles", "40")
-    process.communicate(timeout=60)
-    return fork
+def grown(seeded, commands):
+    """The commands, on a database with users and articles."""
+    commands.database.parent.mkdir()
+    shutil.copy(seeded, commands.database)
+    return commands
+
+
+@pytest.fixture
+def backups(grown):
+    """The folder for copies beside the database."""
+    folder = grown.database.parent / "backups"
+    folder.mkdir()
+    return folder
 
 
 def rows(path, sql):
@@ -37,123 +50,119 @@ def rows(path, sql):
         return connection.execute(sql).fetchall()
 
 
-def copies(fork):
-    return sorted(path.name for path in (fork.database.parent / "backups").glob("*Z.db*"))
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def damage(path):
+    """Overwrite the root page of the comments."""
+    ((page,),) = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'comments'")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
+def write_to_wal(commands, sql):
+    """Run a statement as a process that is then killed: the change is in the WAL alone."""
+    database, wal = commands.database, commands.database.with_name("rowboat.db-wal")
+    before = database.read_bytes()
+    with closing(sqlite3.connect(database)) as writer:
+        writer.execute(sql)
+        writer.commit()
+        frames = wal.read_bytes()
+    database.write_bytes(before)
+    wal.write_bytes(frames)
+    return wal
+
+
+def is_sound(commands):
+    return commands.says("check")[-1] == f"{commands.database} is as it should be"
 
 
 # backup
 
 
-def test_a_backup_is_named_by_its_time_and_stands_beside_the_database(grown):
-    (written,) = grown.says("backup")
+def test_a_backup_is_named_by_its_time_and_is_beside_the_database(grown):
+    written = grown.says("backup")
 
-    (name,) = copies(grown)
-    assert written == str(grown.database.parent / "backups" / name)
-    assert datetime.now() - datetime.strptime(name, "rowboat.%Y-%m-%dT%H%M%SZ.db") < timedelta(days=1)
-    assert rows(written, "SELECT count(*) FROM articles") == [(40,)]
-    assert rows(written, "PRAGMA integrity_check") == [("ok",)]
+    copy = grown.database.parent / "backups" / COPY
+    assert written == [str(copy)]
+    assert names(copy.parent) == {COPY}
+    assert rows(copy, "SELECT count(*) FROM articles") == [(40,)]
+    assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_a_backup_may_be_given_a_file_or_a_folder(grown, tmp_path):
+def test_a_backup_is_written_to_the_given_file_or_folder(grown, tmp_path):
     (tmp_path / "vault").mkdir()
 
     assert grown.says("backup", str(tmp_path / "mine.db")) == [str(tmp_path / "mine.db")]
-    (written,) = grown.says("backup", str(tmp_path / "vault"), "--gzip")
+    assert grown.says("backup", str(tmp_path / "vault"), "--gzip") == [str(tmp_path / "vault" / f"{COPY}.gz")]
 
     assert rows(tmp_path / "mine.db", "SELECT count(*) FROM users") == [(12,)]
-    assert written.startswith(str(tmp_path / "vault" / "rowboat.20"))
-    assert gzip.decompress(Path(written).read_bytes())[:15] == b"SQLite format 3"
+    assert gzip.decompress((tmp_path / "vault" / f"{COPY}.gz").read_bytes())[:15] == b"SQLite format 3"
 
 
-def test_of_older_backups_as_many_are_kept_as_one_says_and_nothing_else_is_touched(grown):
-    folder = grown.database.parent / "backups"
-    folder.mkdir()
+def test_keep_deletes_the_oldest_backups_and_no_other_file(grown, backups):
     for name in ("2026-01-01T000000Z.db", "2026-01-02T000000Z.db.gz", "2026-01-03T000000Z.db"):
-        (folder / f"rowboat.{name}").touch()
-    for name in ("rowboat.before-0003.db", "other.2026-01-01T000000Z.db", "rowboat.2026-01-01T000000Z.db.txt"):
-        (folder / name).touch()
+        (backups / f"rowboat.{name}").touch()
+    others = {"rowboat.before-0003.db", "other.2026-01-01T000000Z.db", "rowboat.2026-01-01T000000Z.db.txt"}
+    for name in others:
+        (backups / name).touch()
 
-    written, *deleted = grown.says("backup", "--keep", "2")
+    lines = grown.says("backup", "--keep", "2")
 
-    assert deleted == [
-        f"deleted {folder}/rowboat.2026-01-01T000000Z.db",
-        f"deleted {folder}/rowboat.2026-01-02T000000Z.db.gz",
+    assert lines == [
+        str(backups / COPY),
+        f"deleted {backups}/rowboat.2026-01-01T000000Z.db",
+        f"deleted {backups}/rowboat.2026-01-02T000000Z.db.gz",
     ]
-    assert {path.name for path in folder.iterdir()} == {
-        "rowboat.2026-01-03T000000Z.db",
-        written.rpartition("/")[2],
-        "rowboat.before-0003.db",
-        "other.2026-01-01T000000Z.db",
-        "rowboat.2026-01-01T000000Z.db.txt",
-    }
+    assert names(backups) == {"rowboat.2026-01-03T000000Z.db", COPY, *others}
 
 
-def test_what_a_killed_backup_left_half_done_is_deleted_after_a_day(grown):
-    folder = grown.database.parent / "backups"
-    folder.mkdir()
-    for end in ("packed", "partial", "partial-journal"):
-        for name, age in (
-            ("rowboat.2026-01-01T000000Z", 25),
-            ("rowboat.2026-01-02T000000Z", 23),
-            ("other.2026-01-01", 25),
-        ):
-            (folder / f"{name}.db.gz.{end}").touch()
-            os.utime(folder / f"{name}.db.gz.{end}", (time.time() - age * 60 * 60,) * 2)
+def test_keep_deletes_partial_files_of_killed_backups_after_a_day(grown, backups, clock):
+    old, ends = "rowboat.2026-01-01T000000Z", ("packed", "partial", "partial-journal")
+    for name, hours in ((old, 25), ("rowboat.2026-01-02T000000Z", 23), ("other.2026-01-01", 25)):
+        for end in ends:
+            (backups / f"{name}.db.gz.{end}").touch()
+            os.utime(backups / f"{name}.db.gz.{end}", (clock.seconds() - hours * 60 * 60,) * 2)
+    before = names(backups)
 
-    written, *deleted = grown.says("backup", "--keep", "1")
+    _, *deleted = grown.says("backup", "--keep", "1")
 
-    assert deleted == [
-        f"deleted {folder}/rowboat.2026-01-01T000000Z.db.gz.{end}" for end in ("packed", "partial", "partial-journal")
-    ]
-    assert {path.name for path in folder.iterdir()} == {
-        Path(written).name,
-        *(
-            f"{name}.db.gz.{end}"
-            for name in ("rowboat.2026-01-02T000000Z", "other.2026-01-01")
-            for end in ("packed", "partial", "partial-journal")
-        ),
-    }
+    assert deleted == [f"deleted {backups}/{old}.db.gz.{end}" for end in ends]
+    assert names(backups) == {COPY, *before} - {f"{old}.db.gz.{end}" for end in ends}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_backup_that_is_told_to_end_leaves_nothing_behind(grown, signum):
-    rows(
-        grown.database,
-        "CREATE TABLE ballast AS WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted"
-        " WHERE n < 10000) SELECT randomblob(4000) FROM counted",
-    )
-    folder = grown.database.parent / "backups"
-    process = grown.start("backup", "--gzip")
-    while not any(path.stat().st_size for path in folder.glob("*.partial")):
-        assert process.poll() is None
+def test_an_interrupted_backup_leaves_nothing_behind(grown, backups, monkeypatch, signum):
+    def interrupted(database, target, running, **options):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which is off in processes of the background
+        back_up(database, target, lambda text, share: signal.raise_signal(signum), **options)
 
-    process.send_signal(signum)
+    monkeypatch.setattr(cli_operations, "back_up", interrupted)
 
-    assert re.fullmatch(rf"{folder}/rowboat\..+Z\.db\.gz: the copy failed: interrupted", error_of(process))
-    assert list(folder.iterdir()) == []
+    assert grown.error("backup", "--gzip") == f"{backups}/{COPY}.gz: the copy failed: interrupted"
+    assert names(backups) == set()
 
 
-def test_a_file_in_the_place_of_the_folder_is_left_alone(grown):
+def test_a_backup_needs_a_database_and_a_folder(grown, tmp_path):
     (grown.database.parent / "backups").write_text("mine")
 
     assert grown.error("backup") == (
         f"{grown.database.parent}/backups: File exists; copies need a folder that can be written"
     )
-    assert (grown.database.parent / "backups").read_text() == "mine"
-
-
-def test_without_a_database_there_is_nothing_to_back_up(fork):
-    assert fork.error("backup") == f"{fork.database}: there is no such database"
-    assert not fork.database.exists()
-
-
-def test_to_keep_some_takes_a_folder(grown, tmp_path):
+    assert "No such file or directory" in grown.error("backup", str(tmp_path / "nowhere/copy.db"))
     assert grown.error("backup", str(tmp_path / "mine.db"), "--keep", "2") == (
         f"--keep 2: {tmp_path}/mine.db is no folder; name one, whose older copies are then deleted"
     )
+    assert grown.error("backup", "--database", str(tmp_path / "no.db")) == (
+        f"{tmp_path}/no.db: there is no such database"
+    )
+    assert (grown.database.parent / "backups").read_text() == "mine"
+    assert not list(tmp_path.glob("*.db*"))
 
 
-def test_a_damaged_database_is_not_copied_over_a_good_copy(grown, tmp_path):
+def test_a_damaged_database_does_not_replace_a_good_copy(grown, tmp_path):
     grown.says("backup", str(tmp_path / "good.db"))
     good = (tmp_path / "good.db").read_bytes()
     damage(grown.database)
@@ -162,65 +171,53 @@ def test_a_damaged_database_is_not_copied_over_a_good_copy(grown, tmp_path):
     assert (tmp_path / "good.db").read_bytes() == good
 
 
-def test_on_a_terminal_a_bar_shows_how_far_it_is(grown):
-    output, written = grown.on_a_terminal("backup", "--gzip")
+def test_of_two_backups_to_one_file_the_second_is_refused(grown, tmp_path):
+    with (tmp_path / "copy.db.partial").open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
 
-    assert output.rstrip().endswith("Z.db.gz")
-    assert "[########################################] 100%" in written
-    assert screen(written) == []
+        assert grown.error("backup", str(tmp_path / "copy.db")) == (
+            f"{tmp_path}/copy.db: another backup writes there; wait for its end"
+        )
 
-
-def damage(path):
-    """Overwrite a page that holds articles."""
-    rows(path, "PRAGMA wal_checkpoint(TRUNCATE)")
-    ((page,),) = rows(path, "SELECT rootpage FROM sqlite_schema WHERE name = 'comments'")
-    with path.open("r+b") as file:
-        file.seek((page - 1) * 4096)
-        file.write(b"\xff" * 4096)
+    grown.says("backup", str(tmp_path / "copy.db"))
 
 
 # restore
 
 
 @pytest.mark.parametrize("packed", [[], ["--gzip"]])
-def test_the_restore_drill(grown, tmp_path, packed):
+def test_a_backup_can_be_restored(grown, tmp_path, packed):
     copy = tmp_path / "copy"
     grown.says("backup", str(copy), *packed)
-    rows(grown.database, "DELETE FROM articles")
+    grown.sql("DELETE FROM articles")
 
-    (line,) = grown.says("restore", str(copy))
+    lines = grown.says("restore", str(copy))
 
     (aside,) = grown.database.parent.glob("rowboat.replaced-*Z.db")
-    assert line == f"{grown.database} is {copy} now; what it was is {aside}"
-    assert rows(grown.database, "SELECT count(*) FROM articles") == [(40,)]
+    assert lines == [f"{grown.database} is {copy} now; what it was is {aside}"]
+    assert grown.sql("SELECT count(*) FROM articles") == [(40,)]
     assert rows(aside, "SELECT count(*) FROM articles") == [(0,)]
-    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
-    assert {path.name for path in grown.database.parent.iterdir()} <= {
+    assert is_sound(grown)
+    assert names(grown.database.parent) <= {
         aside.name,
         *(f"{aside.name}{end}" for end in ("-wal", "-shm")),
         *(f"rowboat.db{end}" for end in ("", "-wal", "-shm", ".lock", ".in-use")),
     }
 
 
-def test_what_stands_in_the_wal_of_the_replaced_database_is_kept_with_it(grown, tmp_path):
+def test_the_wal_of_the_replaced_database_is_kept_and_can_be_restored_with_it(grown, tmp_path):
     grown.says("backup", str(tmp_path / "copy.db"))
-    wal = grown.database.with_name("rowboat.db-wal")
-    with closing(sqlite3.connect(grown.database)) as writer:
-        writer.execute("UPDATE users SET bio = 'Rows at dawn'")
-        writer.commit()
-        kept = wal.read_bytes()  # as a crash would leave it
-        shutil.copy(grown.database, tmp_path / "crashed.db")
-    shutil.copy(tmp_path / "crashed.db", grown.database)
-    wal.write_bytes(kept)
+    write_to_wal(grown, "UPDATE users SET bio = 'Rows at dawn'")
 
     grown.says("restore", str(tmp_path / "copy.db"))
-
     (aside,) = grown.database.parent.glob("rowboat.replaced-*Z.db")
-    assert rows(aside, "SELECT DISTINCT bio FROM users") == [("Rows at dawn",)]
-    assert ("Rows at dawn",) not in rows(grown.database, "SELECT bio FROM users")
+    assert ("Rows at dawn",) not in grown.sql("SELECT bio FROM users")
+    grown.says("restore", str(aside))
+
+    assert grown.sql("SELECT DISTINCT bio FROM users") == [("Rows at dawn",)]
 
 
-def test_where_there_is_no_database_a_copy_becomes_one(grown, tmp_path):
+def test_a_copy_is_restored_where_there_is_no_database(grown, tmp_path):
     grown.says("backup", str(tmp_path / "copy.db"))
     elsewhere = tmp_path / "new" / "place.db"
 
@@ -230,7 +227,7 @@ def test_where_there_is_no_database_a_copy_becomes_one(grown, tmp_path):
     assert rows(elsewhere, "SELECT count(*) FROM users") == [(12,)]
 
 
-def test_an_older_copy_is_migrated(grown, tmp_path):
+def test_a_copy_with_an_older_schema_is_migrated(grown, tmp_path):
     grown.says("rollback", "--to", "9")
     grown.says("backup", str(tmp_path / "old.db"))
     grown.says("migrate")
@@ -238,30 +235,24 @@ def test_an_older_copy_is_migrated(grown, tmp_path):
     lines = grown.says("restore", str(tmp_path / "old.db"))
 
     assert lines[0].startswith("applied 0010 throttling")
-    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
+    assert is_sound(grown)
 
 
-def test_while_a_server_runs_nothing_is_restored(tmp_path, fork):
-    with serving(tmp_path) as server:
-        server.token("ann")
-        fork.database = server.database
-        fork.says("backup", str(tmp_path / "copy.db"))
-
-        assert fork.error("restore", str(tmp_path / "copy.db"), ROWBOAT_DATABASE=str(server.database)) == (
-            f"{server.database}: a server or a command has it open; stop that first"
-        )
-        assert server.ask("GET", "/api/profiles/ann")[0] == 200
-
-
-def test_a_database_that_is_gone_is_not_made_anew_while_its_wal_is_there(grown, tmp_path):
+def test_an_open_database_is_neither_restored_nor_rolled_back(grown, tmp_path):
     grown.says("backup", str(tmp_path / "copy.db"))
-    wal = grown.database.with_name("rowboat.db-wal")
-    with closing(sqlite3.connect(grown.database)) as writer:
-        writer.execute("UPDATE users SET bio = 'Rows at dawn'")
-        writer.commit()
-        frames = wal.read_bytes()
+    with closing(Database(grown.database, HOME / "sql")) as open_database:
+        for command in (["restore", str(tmp_path / "copy.db")], ["rollback"]):
+            assert grown.error(*command) == (f"{grown.database}: a server or a command has it open; stop that first")
+        assert open_database.row("users/newest") == {"id": 12}
+
+    assert grown.says("rollback") != []
+
+
+def test_a_deleted_database_is_not_created_again_while_its_wal_exists(grown, tmp_path):
+    grown.says("backup", str(tmp_path / "copy.db"))
+    wal = write_to_wal(grown, "UPDATE users SET bio = 'Rows at dawn'")
+    frames = wal.read_bytes()
     grown.database.unlink()
-    wal.write_bytes(frames)
 
     assert grown.error("migrate") == (
         f"{grown.database}: it is gone, and rowboat.db-wal is still there, with what was written last; put it back, or "
@@ -270,14 +261,14 @@ def test_a_database_that_is_gone_is_not_made_anew_while_its_wal_is_there(grown, 
     assert wal.read_bytes() == frames
     grown.says("restore", str(tmp_path / "copy.db"))
 
-    assert ("Rows at dawn",) not in rows(grown.database, "SELECT bio FROM users")
-    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
+    assert ("Rows at dawn",) not in grown.sql("SELECT bio FROM users")
+    assert is_sound(grown)
 
 
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (lambda path: damage(path), "the copy is damaged"),
+        (damage, "the copy is damaged"),
         (lambda path: path.write_text("Dear diary"), "file is not a database"),
         (lambda path: path.write_bytes(b""), "nothing says which schema scripts it has"),
         (lambda path: path.write_bytes(gzip.compress(path.read_bytes())[:-100]), "cannot be restored"),
@@ -291,153 +282,49 @@ def test_a_database_that_is_gone_is_not_made_anew_while_its_wal_is_there(grown, 
         ),
     ],
 )
-def test_a_copy_that_is_no_good_replaces_nothing(grown, tmp_path, spoil, problem):
+def test_an_unusable_copy_replaces_nothing(grown, tmp_path, spoil, problem):
     grown.says("backup", str(tmp_path / "copy.db"))
     spoil(tmp_path / "copy.db")
-    before = rows(grown.database, "SELECT * FROM articles")
+    before = grown.sql("SELECT * FROM articles")
 
     error = grown.error("restore", str(tmp_path / "copy.db"))
 
     assert problem in error
     assert "restoring" not in error
-    assert rows(grown.database, "SELECT * FROM articles") == before
+    assert grown.sql("SELECT * FROM articles") == before
     assert not list(grown.database.parent.glob("*replaced*")) + list(grown.database.parent.glob("*restoring*"))
 
 
 # check
 
 
-def test_a_database_that_is_as_it_should_be_says_so(grown):
-    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
+def test_check_of_a_sound_database_warns_of_an_old_sqlite_alone(grown):
+    *warnings, verdict = grown.says("check")
 
-
-def test_sqlite_below_3_51_3_is_told_with_the_reason(grown):
-    lines = grown.says("check")
-
-    if sqlite3.sqlite_version_info < (3, 51, 3):
-        assert lines[0].startswith(f"SQLite is {sqlite3.sqlite_version}: below 3.51.3, two connections that checkpoint")
-    else:
-        assert len(lines) == 1
+    assert verdict == f"{grown.database} is as it should be"
+    assert len(warnings) == (sqlite3.sqlite_version_info < (3, 51, 3))
+    for warning in warnings:
+        assert warning.startswith(f"SQLite is {sqlite3.sqlite_version}: below 3.51.3, two connections that checkpoint")
 
 
 @pytest.mark.parametrize(
-    ("harm", "line"),
+    ("harm", "line", "after_repair"),
     [
-        ("UPDATE totals SET total = 7", "counters: totals.total of articles is 7, and should be 40"),
-        (
-            "UPDATE tags SET articles_count = 99 WHERE id = 1",
-            "counters: tags.articles_count of 1 is 99, and should be ",
-        ),
-        ("UPDATE users SET articles_count = 99 WHERE id = 2", "counters: users.articles_count of 2 is 99, and should"),
-        (
-            "UPDATE users SET favorites_count = 99 WHERE id = 2",
-            "counters: users.favorites_count of 2 is 99, and should",
-        ),
-        ("UPDATE articles SET favorites_count = 99 WHERE id = 3", "counters: articles.favorites_count of 3 is 99, and"),
-        ("INSERT INTO article_search (article_search) VALUES ('delete-all')", "search: article_search: "),
+        ("DROP INDEX comments_author_id_idx", "schema: index comments_author_id_idx: missing", 1),
+        ("UPDATE comments SET article_id = 99 WHERE id = 1", "foreign keys: row 1 of comments without its row in ", 1),
+        ("UPDATE totals SET total = 7", "counters: totals.total of articles is 7, and should be 40", 0),
+        ("INSERT INTO article_search (article_search) VALUES ('delete-all')", "search: article_search: ", 0),
     ],
 )
-def test_what_counts_wrong_is_named_and_can_be_repaired(grown, harm, line):
+def test_check_names_each_problem_and_repairs_counters_and_the_search_index(grown, harm, line, after_repair):
     rows(grown.database, harm)
 
     assert grown.says("check", status=1)[-1].startswith(line)
-    assert grown.says("check", "--repair")[-1] == f"{grown.database} is as it should be"
-    assert grown.says("check")[-1] == f"{grown.database} is as it should be"
+    grown.says("check", "--repair", status=after_repair)
+    grown.says("check", status=after_repair)
 
 
-def test_drift_of_the_schema_is_named(grown):
-    rows(grown.database, "DROP INDEX comments_author_id_idx")
-
-    assert grown.says("check", status=1)[-1] == "schema: index comments_author_id_idx: missing"
-
-
-def test_a_row_without_its_parent_is_named(grown):
-    rows(grown.database, "UPDATE comments SET article_id = 99999 WHERE id = 1")
-
-    assert grown.says("check", status=1)[-1] == "foreign keys: row 1 of comments without its row in articles"
-
-
-def test_damage_is_named(grown):
+def test_check_names_damage(grown):
     damage(grown.database)
 
     assert grown.says("check", status=1)[-1].startswith("integrity: ")
-
-
-# Under load
-
-
-@pytest.mark.slow
-def test_a_backup_that_is_taken_while_sixteen_write_restores_to_a_database_that_is_as_it_should_be(tmp_path, fork):
-    stop = threading.Event()
-    acknowledged = []
-
-    def write(server, number):
-        token = server.token(f"user{number}")
-        while not stop.is_set():
-            body = json.dumps({"article": {"title": "Dawn", "description": "About it", "body": "The text"}}).encode()
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{server.port}/api/articles",
-                body,
-                {"Content-Type": "application/json", "Authorization": f"Token {token}"},
-            )
-            with urllib.request.urlopen(request) as answer:
-                acknowledged.append(json.load(answer)["article"]["slug"])
-
-    with serving(tmp_path, ROWBOAT_POSTS_PER_HOUR="1000000") as server, ThreadPoolExecutor(16) as crowd:
-        writers = [crowd.submit(write, server, number) for number in range(16)]
-        here = {"ROWBOAT_DATABASE": str(server.database)}
-        for number in range(5):
-            before = set(acknowledged)
-            fork.says("backup", str(tmp_path / f"{number}.db"), *["--gzip"] * (number % 2), **here)
-            fork.says("restore", str(tmp_path / f"{number}.db"), "--database", str(tmp_path / f"{number}/copy.db"))
-            slugs = {slug for (slug,) in rows(tmp_path / f"{number}/copy.db", "SELECT slug FROM slugs")}
-            assert before <= slugs  # what was acknowledged before the backup began is in it
-            assert fork.says("check", "--database", str(tmp_path / f"{number}/copy.db"))[-1].endswith("as it should be")
-        stop.set()
-        for writer in writers:
-            writer.result()
-    assert len(acknowledged) > 100
-
-
-def test_of_two_backups_to_one_file_the_second_is_refused(fork, tmp_path):
-    fork.says("migrate")
-    with (tmp_path / "copy.db.partial").open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-
-        assert fork.error("backup", str(tmp_path / "copy.db")) == (
-            f"{tmp_path}/copy.db: another backup writes there; wait for its end"
-        )
-
-    fork.says("backup", str(tmp_path / "copy.db"))
-
-
-def test_a_copy_is_written_to_a_folder_that_is_there(fork, tmp_path):
-    fork.says("migrate")
-
-    assert "No such file or directory" in fork.error("backup", str(tmp_path / "nowhere/copy.db"))
-
-
-def test_what_a_restore_put_aside_can_be_put_back_with_what_stood_in_its_wal(fork, tmp_path):
-    fork.says("migrate")
-    fork.says("backup", str(tmp_path / "empty.db"))
-    fork.start("user", "create", "ann", "ann@example.org", typed="correct horse").wait(30)
-    with closing(sqlite3.connect(fork.database)) as connection:
-        connection.execute("UPDATE users SET bio = 'Rows'")
-        connection.commit()
-        killed = tmp_path / "killed.db"
-        for suffix in "", "-wal":  # as it stands while it is open
-            shutil.copy(f"{fork.database}{suffix}", f"{killed}{suffix}")
-    assert Path(f"{killed}-wal").stat().st_size
-
-    fork.says("restore", str(killed))
-
-    with closing(sqlite3.connect(fork.database)) as connection:
-        assert connection.execute("SELECT username, bio FROM users").fetchall() == [("ann", "Rows")]
-
-
-def test_a_schema_is_not_rolled_back_under_a_server(fork):
-    fork.says("migrate")
-    with closing(Database(fork.database, fork.home / "sql")):
-        assert "a server or a command has it open; stop that first" in fork.error("rollback")
-
-    assert fork.says("rollback") != []

@@ -1,7 +1,5 @@
-"""Answers that are remembered until the next commit, ETag and 304."""
+"""Responses that are cached until the next commit, ETag and 304."""
 
-import fcntl
-import time
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -12,30 +10,25 @@ import app
 import cache
 from config import Config
 from db import Database
+from db.lock import WriteLock
 from tests.conftest import HOME, Api, sqlite, statements_of
 
 # A route that opts in.
 ROUTE = SimpleNamespace(config={"cache": True})
 
 
-@pytest.fixture
-def asked(db):
-    """How many SQL statements run for a request, in the reading connection of this thread."""
-    return lambda reader, path: statements_of(db, reader, path)
-
-
-def test_the_same_question_is_answered_from_memory_until_something_is_committed(api, db, asked):
+def test_a_response_is_cached_until_the_next_commit(api, db):
     ann = api.someone("ann")
     ann.writes("Dawn")
 
-    assert asked(api, "/articles") > 0
-    assert asked(api, "/articles") == 0
+    assert statements_of(db, api, "/articles") > 0
+    assert statements_of(db, api, "/articles") == 0
     ann.writes("Dusk")
-    assert asked(api, "/articles") > 0
+    assert statements_of(db, api, "/articles") > 0
     assert api.titles() == ["Dusk", "Dawn"]
 
 
-def test_a_commit_of_another_process_is_seen_at_once(api, db):
+def test_a_commit_of_another_connection_ends_the_cache_at_once(api, db):
     slug = api.someone("ann").writes("Dawn")
     assert api.reads(slug)["title"] == "Dawn"
 
@@ -44,7 +37,7 @@ def test_a_commit_of_another_process_is_seen_at_once(api, db):
     assert api.reads(slug)["title"] == "Dusk"
 
 
-def test_nobody_gets_the_answer_of_another_caller(api):
+def test_callers_do_not_share_cached_responses(api):
     ann, bob = api.someone("ann"), api.someone("bob")
     slug = ann.writes("Dawn")
     bob.likes(slug)
@@ -55,64 +48,61 @@ def test_nobody_gets_the_answer_of_another_caller(api):
         assert api.reads(slug)["favorited"] is False
 
 
-def test_a_token_that_expires_without_a_commit_is_refused(api, db):
+def test_a_response_for_a_token_is_cached_for_an_hour_then_the_session_is_checked(api, db, clock):
     ann = api.someone("ann")
-    almost = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days', '+3 seconds')"
-    with closing(Database(db.path, HOME / "sql", wait_s=0.05)) as locked, open(f"{db.path}.lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # nobody can note that the session is in use
-        reader = Api(TestApp(app.make_app(Config(), locked)), ann.headers)
-        sqlite(db, f"UPDATE sessions SET last_used_at = {almost}")
+
+    assert statements_of(db, ann, "/articles") > 0
+    clock.advance(hours=1)
+    assert statements_of(db, ann, "/articles") == 0
+    clock.advance(seconds=1)
+    assert statements_of(db, ann, "/articles") > 0
+
+
+def test_a_session_that_expires_without_a_commit_is_refused(api, db, clock):
+    ann = api.someone("ann")
+    clock.advance(days=30, seconds=-1)
+
+    # The lock prevents the reader from noting that the session is in use.
+    other = Database(db.path, HOME / "sql", wait_s=0.05, clock=clock)
+    with closing(other), closing(WriteLock(db.path)) as lock, lock:
+        reader = Api(TestApp(app.make_app(Config(), other)), ann.headers)
         reader.get("/articles")
-        time.sleep(3.1)
+        clock.advance(seconds=1)
 
         assert reader.refusal(401, "GET", "/articles") == {"token": "is invalid"}
 
 
-def test_a_version_that_is_read_after_the_answer_would_be_noticed(api, db):
-    """What is remembered belongs to the version that was read first: here a commit comes between the two."""
+def test_a_commit_between_reading_and_caching_is_noticed(api, db):
     slug = api.someone("ann").writes("Dawn")
 
-    def answer(environ, start_response):
+    def respond(environ, start_response):
         environ["bottle.route"] = ROUTE
         body = api.get(f"/articles/{slug}").body
         sqlite(db, "UPDATE articles SET title = 'Dusk' WHERE title = 'Dawn'")
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
 
-    cached = TestApp(cache.with_cache(answer, db))
+    cached = TestApp(cache.with_cache(respond, db))
 
     assert cached.get("/").json["article"]["title"] == "Dawn"
     assert cached.get("/").json["article"]["title"] == "Dusk"
 
 
-def test_what_is_remembered_is_bounded_in_bytes(db):
-    def answer(environ, start_response):
+@pytest.mark.parametrize(("path", "size"), [("/", 10_000), ("/?" + "x" * 10_000, 1)], ids=["bodies", "addresses"])
+def test_the_cache_is_limited_in_bytes(db, path, size):
+    def respond(environ, start_response):
         environ["bottle.route"] = ROUTE
-        body = b"x" * 10_000
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        return [body]
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [b"x" * size]
 
-    cached = TestApp(cache.with_cache(answer, db, max_bytes=100_000), lint=False)
-    for number in range(50):
-        cached.get(f"/{number}")
+    cached = TestApp(cache.with_cache(respond, db, max_bytes=100_000), lint=False)
+    for number in range(40):
+        cached.get(f"{path}{number}")
 
     assert 1 <= len(db.remembered()) <= 8
 
 
-def test_what_was_asked_counts_for_that_too(db):
-    def answer(environ, start_response):
-        environ["bottle.route"] = ROUTE
-        start_response("200 OK", [("Content-Length", "1")])
-        return [b"x"]
-
-    cached = TestApp(cache.with_cache(answer, db, max_bytes=100_000), lint=False)
-    for number in range(50):
-        cached.get(f"/?{number}={'x' * 10_000}")
-
-    assert 1 <= len(db.remembered()) <= 8
-
-
-def test_a_known_answer_is_not_sent_again(api):
+def test_a_response_with_a_known_etag_is_a_304(api):
     ann = api.someone("ann")
     slug = ann.writes("Dawn")
     path = f"/articles/{slug}"
@@ -128,17 +118,7 @@ def test_a_known_answer_is_not_sent_again(api):
     assert "Content-Type" not in again.headers
 
 
-def test_head_has_the_etag_of_get_and_no_body(api):
-    slug = api.someone("ann").writes("Dawn")
-
-    head, get = (api.call(method, f"/articles/{slug}") for method in ("HEAD", "GET"))
-
-    assert head.body == b""
-    assert head.headers["ETag"] == get.headers["ETag"]
-    assert head.headers["Content-Length"] == str(len(get.body))
-
-
-def test_who_may_store_an_answer_is_said_with_it(api):
+def test_cache_control_depends_on_the_caller_and_the_route(api):
     ann = api.someone("ann")
 
     assert api.get("/articles").headers["Cache-Control"] == "no-cache"

@@ -1,11 +1,12 @@
-"""Cross-origin requests: which pages may call the API, and what their browsers are told before and after."""
+"""Cross-origin requests: which pages can call the API, and the responses to preflights."""
 
 import pytest
 from webtest import TestApp, TestResponse
 
 import app
 from config import Config
-from tests.conftest import Api, sqlite
+from tests.conftest import Api
+from tests.test_headers import REQUESTS
 
 PAGE = "https://pages.example.org"
 OTHER = "https://other.example.org"
@@ -14,113 +15,77 @@ METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 HEADERS = {"Authorization", "Content-Type", "If-None-Match", "X-Requested-With", "X-Request-Id"}
 EXPOSED = {"Link", "ETag", "Retry-After", "Server-Timing", "X-Request-Id"}
 
-# One request for each kind of answer, those included that no handler makes.
-REQUESTS = [
-    ("GET", "/tags", 200),
-    ("HEAD", "/tags", 200),
-    ("GET", "/articles/%FF", 400),
-    ("GET", "/user", 401),
-    ("GET", "/articles/nothing", 404),
-    ("GET", "/nothing", 404),
-    ("PATCH", "/user", 405),
-    ("POST", "/users/login", 415),
-    ("GET", "/articles?limit=0", 422),
-]
 
-
-def narrowed(db, *origins: str) -> Api:
-    """The API for the pages of these origins alone."""
+def restricted(db, *origins: str) -> Api:
+    """The API for the pages of these origins only."""
     return Api(TestApp(app.make_app(Config.from_environment({"ROWBOAT_CORS_ORIGINS": " ".join(origins)}), db)))
 
 
-def preflight(api, path: str, origin: str = PAGE, method: str = "PUT") -> TestResponse:
-    """What a browser is answered that asks before it sends a page's request."""
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization,content-type"}
+def preflight(api, path: str, origin: str = PAGE) -> TestResponse:
+    """The response to what a browser sends before a page's request."""
+    asked = {"Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "authorization,content-type"}
     return api.client.options(path, headers={"Origin": origin, **asked}, status="*")
 
 
-def listed(answer: TestResponse, header: str) -> set[str]:
+def listed(response: TestResponse, header: str) -> set[str]:
     """The words of a header that is a list."""
-    return {word.strip() for word in answer.headers[header].split(",")}
+    return {word.strip() for word in response.headers[header].split(",")}
 
 
-def test_any_page_may_read_any_answer(api):
+def test_any_page_can_read_any_response(api):
     for method, path, status in REQUESTS:
-        answer = api.call(method, path, status=status, headers={"Origin": PAGE})
+        response = api.call(method, path, status=status, headers={"Origin": PAGE})
 
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert listed(answer, "Access-Control-Expose-Headers") == EXPOSED
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-
-
-def test_any_page_may_read_of_a_bug_of_ours(api, db):
-    sqlite(db, "DROP TABLE tags")
-
-    answer = api.client.get("/api/v1/tags", headers={"Origin": PAGE}, expect_errors=True)
-
-    assert answer.status_int == 500
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert listed(answer, "Access-Control-Expose-Headers") == EXPOSED
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert listed(response, "Access-Control-Expose-Headers") == EXPOSED
+        assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-@pytest.mark.parametrize("path", ["/api/v1/user", "/api/user", "/api/v1/articles/dawn", "/api/v1/nothing", "/", "/%FF"])
-def test_a_preflight_is_answered_on_any_path(api, path):
-    answer = preflight(api, path)
+def test_preflights_are_answered_on_any_path_and_change_nothing(api):
+    slug = api.someone("ann").writes("Rowing at dawn")
+    articles = [f"/api/v1/articles/{slug}", "/api/v1/articles/nothing"]
 
-    assert answer.status_int == 204
-    assert answer.body == b""
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert listed(answer, "Access-Control-Allow-Methods") == METHODS
-    assert listed(answer, "Access-Control-Allow-Headers") == HEADERS
-    assert answer.headers["Access-Control-Max-Age"] == "86400"
+    for path in ["/api/v1/user", "/api/user", *articles, "/api/v1/nothing", "/", "/%FF"]:
+        response = preflight(api, path)
 
-
-def test_a_preflight_looks_at_no_token_and_changes_nothing(api):
-    ann = api.someone("ann")
-    slug = ann.writes("Rowing at dawn")
-
-    answer = preflight(api, f"/api/v1/articles/{slug}", method="DELETE")
-
-    assert answer.status_int == 204
-    assert ann.titles() == ["Rowing at dawn"]
+        assert response.status_int == 204
+        assert response.body == b""
+        assert response.headers["Access-Control-Allow-Origin"] == "*"
+        assert listed(response, "Access-Control-Allow-Methods") == METHODS
+        assert listed(response, "Access-Control-Allow-Headers") == HEADERS
+        assert response.headers["Access-Control-Max-Age"] == "86400"
+    assert api.titles() == ["Rowing at dawn"]
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"Origin": PAGE}, {"Access-Control-Request-Method": "PUT"}], ids=["plain", "no method", "no origin"]
 )
-def test_options_that_is_no_preflight_is_a_wrong_method(api, headers):
-    answer = api.call("OPTIONS", "/user", status=405, headers=headers)
+def test_options_without_a_preflight_is_not_allowed(api, headers):
+    response = api.call("OPTIONS", "/user", status=405, headers=headers)
 
-    assert answer.json == {"errors": {"method": ["not allowed"]}}
-    assert listed(answer, "Allow") == {"GET", "HEAD", "PUT", "DELETE"}
-    assert "Access-Control-Allow-Methods" not in answer.headers
+    assert response.json == {"errors": {"method": ["not allowed"]}}
+    assert listed(response, "Allow") == {"GET", "HEAD", "PUT", "DELETE"}
+    assert "Access-Control-Allow-Methods" not in response.headers
     assert api.refusal(404, "OPTIONS", "/nothing", headers=headers) == {"route": "not found"}
 
 
-def test_where_the_origins_are_named_their_pages_may_read_any_answer(db):
-    api = narrowed(db, OTHER, PAGE)
+def test_with_restricted_origins_only_their_pages_can_read_responses(db):
+    api = restricted(db, "https://third.example.org", PAGE)
 
     for method, path, status in REQUESTS:
-        answer = api.call(method, path, status=status, headers={"Origin": PAGE})
+        allowed = api.call(method, path, status=status, headers={"Origin": PAGE})
+        assert allowed.headers["Access-Control-Allow-Origin"] == PAGE
+        assert listed(allowed, "Vary") == {"Authorization", "Origin"}
+        assert listed(allowed, "Access-Control-Expose-Headers") == EXPOSED
 
-        assert answer.headers["Access-Control-Allow-Origin"] == PAGE
-        assert listed(answer, "Vary") == {"Authorization", "Origin"}
-        assert listed(answer, "Access-Control-Expose-Headers") == EXPOSED
-
-
-def test_where_the_origins_are_named_other_pages_may_read_nothing(db):
-    api = narrowed(db, PAGE)
-
-    for method, path, status in REQUESTS:
         for headers in {"Origin": OTHER}, {"Origin": PAGE + ".example"}, {"Origin": PAGE + ":8443"}, {}:
-            answer = api.call(method, path, status=status, headers=headers)
+            refused = api.call(method, path, status=status, headers=headers)
+            assert "Access-Control-Allow-Origin" not in refused.headers
+            assert listed(refused, "Vary") == {"Authorization", "Origin"}
 
-            assert "Access-Control-Allow-Origin" not in answer.headers
-            assert listed(answer, "Vary") == {"Authorization", "Origin"}
 
-
-def test_where_the_origins_are_named_preflights_are_answered_to_their_pages(db):
-    api = narrowed(db, PAGE)
+def test_with_restricted_origins_only_their_preflights_are_allowed(db):
+    api = restricted(db, PAGE)
 
     allowed, refused = preflight(api, "/api/v1/user"), preflight(api, "/api/v1/user", origin=OTHER)
 
@@ -131,7 +96,7 @@ def test_where_the_origins_are_named_preflights_are_answered_to_their_pages(db):
     assert allowed.headers["Vary"] == refused.headers["Vary"] == "Authorization, Origin"
 
 
-def test_a_star_among_the_named_origins_is_any(db):
-    api = narrowed(db, PAGE, "*")
+def test_a_star_among_the_origins_allows_any(db):
+    api = restricted(db, PAGE, "*")
 
     assert api.get("/tags", headers={"Origin": OTHER}).headers["Access-Control-Allow-Origin"] == "*"

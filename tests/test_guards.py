@@ -1,18 +1,15 @@
-"""A write that somebody may not make is refused before it; it would also do nothing by itself."""
-
-import json
+"""Guarded writes repeat the condition of their guard: without it they change nothing either."""
 
 import pytest
 
 from db import Refused
-from db.clock import now
 from passwords import digest
 from tests.conftest import sqlite
 
 
 @pytest.fixture
 def scene(api, promote):
-    """Ann has written and said something, bob and a moderator have not."""
+    """Two articles and a comment by ann, of which bob likes one; and a moderator."""
     ann, bob = api.someone("ann"), api.someone("bob")
     promote(api.someone("eve"), "moderator")
     article, other = ann.writes("Rowing at dawn", "river"), ann.writes("Rowing at dusk", "river")
@@ -22,7 +19,7 @@ def scene(api, promote):
 
 
 def content(db):
-    """What the tables hold that people fill."""
+    """The rows of the tables that clients write to."""
     tables = ("users", "sessions", "articles", "article_tags", "comments", "favorites")
     return {table: sqlite(db, f"SELECT * FROM {table}") for table in tables}
 
@@ -32,13 +29,13 @@ def content(db):
     [
         ("sessions/delete", {"id": 1}),
         ("articles/delete", {}),
-        ("articles/update", {"changes": json.dumps({"title": "Mine"}), "words": "mine", "now": now()}),
+        ("articles/update", {"changes": '{"title": "Mine"}', "words": "mine", "now": "2026-01-31T12:00:00.000Z"}),
         ("articles/set_tags", {"tags": "[]"}),
         ("articles/set_tags", {"tags": '["river", "sea"]'}),
         ("comments/delete", {}),
     ],
 )
-def test_what_is_somebody_elses_stays_as_it_is_whatever_the_guard_says(db, scene, file, parameters):
+def test_a_write_without_its_guard_changes_nothing_of_another_user(db, scene, file, parameters):
     before = content(db)
 
     db.write(file, **scene | {"me": 2} | parameters)
@@ -46,19 +43,19 @@ def test_what_is_somebody_elses_stays_as_it_is_whatever_the_guard_says(db, scene
     assert content(db) == before
 
 
-def test_a_comment_that_stands_elsewhere_stays_whatever_the_guard_says(db, scene):
+def test_a_comment_is_deleted_only_under_its_article(db, scene):
     db.write("comments/delete", slug=scene["other"], id=scene["id"], me=1)
 
     assert sqlite(db, "SELECT id FROM comments") == [(scene["id"],)]
 
 
-def test_a_session_that_has_ended_opens_nothing_though_others_have_not(db, scene):
+def test_a_revoked_session_is_refused_while_others_are_open(db, scene):
     with pytest.raises(Refused, match="token: is invalid"):
         db.write("sessions/must_be_open", token_hash=digest("a token that was revoked"))
 
 
-def test_a_reset_token_that_was_used_sets_nothing_though_another_waits(db, scene):
-    db.write("resets/create", user_id=1, token_hash=digest("a token that waits"), now=now())
+def test_a_used_reset_token_is_refused_while_another_is_valid(db, scene):
+    db.write("resets/create", user_id=1, token_hash=digest("a token that waits"), now=db.clock.now())
 
     with pytest.raises(Refused, match="token: is wrong or too old"):
         db.write("resets/must_be_valid", token_hash=digest("a token that was used"))

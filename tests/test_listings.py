@@ -6,25 +6,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.conftest import Api, sqlite, statements_of
+from tests.conftest import Api, statements_of
 
 
 def publish(db, numbers, *tags, me=1):
-    """Many articles at once, "Article 1" and so on, by the user `me`."""
-    calls = [
-        db.submit(
-            "articles/create",
-            "articles/set_tags",
-            me=me,
-            slug=f"article-{number:08}",
-            title=f"Article {number}",
-            description="About it",
-            body="The text",
-            tags=json.dumps(tags),
-            now="2026-01-31T12:00:00.000Z",
-        )
-        for number in numbers
-    ]
+    """Publish many articles at once, "Article 1" and so on, by the user `me`."""
+    article = {"description": "About it", "body": "The text", "tags": json.dumps(tags), "me": me, "now": db.clock.now()}
+    files = "articles/create", "articles/set_tags"
+    calls = [db.submit(*files, slug=f"article-{each:08}", title=f"Article {each}", **article) for each in numbers]
     for call in calls:
         call.result()
 
@@ -35,6 +24,10 @@ def titles(numbers):
 
 def titles_of(pages):
     return [article["title"] for page in pages for article in page["articles"]]
+
+
+def sizes_of(pages):
+    return [len(page["articles"]) for page in pages]
 
 
 # What a listing shows
@@ -55,26 +48,20 @@ def test_a_listed_article_is_the_article_without_its_body(api):
     assert bob.feed() == {"articles": bob.lists()["articles"][:1], "articlesCount": 1}
 
 
-def test_the_newest_article_comes_first(api):
+def test_the_newest_article_comes_first_even_if_an_older_one_was_updated(api):
     ann, bob = api.someone("ann"), api.someone("bob")
+    assert api.lists() == {"articles": [], "articlesCount": 0}
     slug = ann.writes("Rowing at dawn")
     bob.writes("Rowing at noon")
     ann.writes("Rowing at dusk")
 
-    ann.edits(slug, body="An update makes it no newer")
+    ann.edits(slug, body="An update")
     bob.likes(slug)
 
     assert api.titles() == ["Rowing at dusk", "Rowing at noon", "Rowing at dawn"]
 
 
-def test_there_may_be_no_articles_at_all(api):
-    answer = api.get("/articles")
-
-    assert answer.json == {"articles": [], "articlesCount": 0}
-    assert "Link" not in answer.headers
-
-
-# Which part of it
+# Limit and offset
 
 
 PARTS_OF_120 = [
@@ -96,7 +83,7 @@ PARTS_OF_120 = [
 ]
 
 
-def test_limit_and_offset_choose_a_part_of_the_listing(api, db):
+def test_limit_and_offset_select_a_part_of_the_listing(api, db):
     api.someone("ann")
     publish(db, range(1, 121), "river")
 
@@ -111,25 +98,25 @@ UNUSABLE = [("limit", value) for value in [*NO_NUMBERS, "0", "-0", "00"]]
 UNUSABLE += [("offset", value) for value in [*NO_NUMBERS, "-0", "100001", "1" + "0" * 40, "0" * 40 + "100001"]]
 
 
-def test_what_is_no_limit_or_offset_is_refused(api):
+def test_an_invalid_limit_or_offset_is_refused(api):
     ann = api.someone("ann")
-    said = {
+    messages = {
         "limit": "must be a whole number, 1 or more",
         "offset": "must be a whole number, 0 or more, at most 100000",
     }
 
     for path, (name, value) in itertools.product(["/articles", "/articles/feed"], UNUSABLE):
         wrong = ann.refusal(422, "GET", f"{path}?{urlencode({name: value})}")
-        assert wrong == {name: said[name]}, (path, name, value)
+        assert wrong == {name: messages[name]}, (path, name, value)
 
 
-def test_all_that_is_wrong_with_a_query_is_said_at_once(api):
+def test_all_errors_in_a_query_are_reported_together(api):
     wrong = api.refusal(422, "GET", "/articles?limit=0&offset=x&cursor=y&tag=river")
 
     assert set(wrong) == {"limit", "offset", "cursor"}
 
 
-def test_of_a_parameter_given_twice_the_last_counts(api):
+def test_if_a_parameter_appears_twice_the_last_value_wins(api):
     ann = api.someone("ann")
     ann.writes("Rowing at dawn", "dawn")
     ann.writes("Rowing at dusk", "dusk")
@@ -139,61 +126,37 @@ def test_of_a_parameter_given_twice_the_last_counts(api):
     assert set(api.refusal(422, "GET", "/articles?limit=1&limit=x")) == {"limit"}
 
 
-def test_a_parameter_that_nobody_knows_is_ignored(api):
-    api.someone("ann").writes("Rowing at dawn")
-
-    assert api.titles(sort="oldest", Tag="river", **{"limit[]": "x"}) == ["Rowing at dawn"]
+# Links to the next page
 
 
-# From page to page
-
-
-def test_following_the_links_visits_every_article_once(api, db):
+@pytest.mark.parametrize("filters", ["", "tag=river&author=ann&"])
+def test_the_links_visit_every_article_once_and_end_without_an_empty_page(api, db, filters):
     api.someone("ann")
-    publish(db, range(1, 46))
+    publish(db, range(1, 31), "river")
 
-    pages = list(api.pages("/articles"))
-
-    assert [len(page["articles"]) for page in pages] == [20, 20, 5]
-    assert titles_of(pages) == titles(range(45, 0, -1))
-    assert {page["articlesCount"] for page in pages} == {45}
-
-
-@pytest.mark.parametrize(("limit", "sizes"), [(10, [10, 10, 10]), (29, [29, 1]), (30, [30]), (31, [30])])
-def test_the_links_end_without_an_empty_page(api, db, limit, sizes):
-    api.someone("ann")
-    publish(db, range(1, 31))
-
-    assert [len(page["articles"]) for page in api.pages(f"/articles?limit={limit}")] == sizes
+    for limit, sizes in [(10, [10, 10, 10]), (20, [20, 10]), (29, [29, 1]), (30, [30]), (31, [30])]:
+        pages = list(api.pages(f"/articles?{filters}limit={limit}"))
+        assert titles_of(pages) == titles(range(30, 0, -1))
+        assert sizes_of(pages) == sizes
+        assert {page["articlesCount"] for page in pages} == {30}
 
 
-def test_new_articles_do_not_shift_the_pages_behind(api, db):
-    api.someone("ann")
+def test_new_and_deleted_articles_do_not_shift_the_next_page(api, db):
+    ann = api.someone("ann")
     publish(db, range(1, 31))
 
     pages = []
     for number, page in enumerate(api.pages("/articles?limit=10")):
         pages.append(page)
         publish(db, range(101 + 7 * number, 108 + 7 * number))
-
-    assert titles_of(pages) == titles(range(30, 0, -1))
-    assert [page["articlesCount"] for page in pages] == [30, 37, 44]
-
-
-def test_deleted_articles_do_not_shift_the_pages_behind(api, db):
-    ann = api.someone("ann")
-    publish(db, range(1, 31))
-
-    pages = []
-    for page in api.pages("/articles?limit=10"):
-        pages.append(page)
         ann.deletes(page["articles"][0]["slug"])
         ann.deletes(page["articles"][-1]["slug"])
 
     assert titles_of(pages) == titles(range(30, 0, -1))
+    assert [page["articlesCount"] for page in pages] == [30, 35, 40]
 
 
-def test_a_link_goes_on_behind_the_offset(api, db):
+def test_the_links_continue_after_the_offset(api, db):
     api.someone("ann")
     publish(db, range(1, 31))
 
@@ -202,41 +165,21 @@ def test_a_link_goes_on_behind_the_offset(api, db):
     assert titles_of(pages) == titles(range(25, 0, -1))
 
 
-def test_links_go_on_where_offsets_end(api, db):
-    api.someone("ann")
-    sqlite(
-        db,
-        """
-        WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers LIMIT 100012)
-        INSERT INTO articles (author_id, slug, title, description, body, created_at, updated_at)
-        SELECT 1, 'article-' || number, 'Article ' || number, 'About it', 'The text', :now, :now
-          FROM numbers
-        """,
-        "2026-01-31T12:00:00.000Z",
-    )
-
-    pages = list(api.pages("/articles?offset=100000&limit=5"))
-
-    assert titles_of(pages) == titles(range(12, 0, -1))
-    assert len(pages) == 3
-
-
-def test_links_keep_what_was_asked_for(api):
+def test_the_links_keep_every_other_parameter(api):
     ann, bob = api.someone("ann"), api.someone("bob")
     for number in range(6):
-        slug = ann.writes(f"Rowing {number}", "été & 100 %")
-        bob.likes(slug)
+        bob.likes(ann.writes(f"Rowing {number}", "été & 100 %"))
         ann.likes(bob.writes(f"Resting {number}", "été & 100 %"))
         ann.writes(f"Racing {number}")
 
     pages = list(bob.pages("/articles?author=ANN&tag=%C3%A9t%C3%A9+%26%20100+%25&favorited=bob&limit=2&x=%26"))
 
     assert titles_of(pages) == [f"Rowing {number}" for number in range(5, -1, -1)]
-    assert [len(page["articles"]) for page in pages] == [2, 2, 2]
+    assert sizes_of(pages) == [2, 2, 2]
     assert {page["articlesCount"] for page in pages} == {6}
 
 
-def test_a_link_stays_on_the_address_that_was_asked(api, db):
+def test_the_links_stay_under_the_prefix_of_the_request(api, db):
     api.someone("ann")
     publish(db, range(1, 31))
     alias = Api(api.client)
@@ -251,40 +194,22 @@ def cursor(text):
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-NO_CURSORS = [
-    "",
-    "x",
-    "1",
-    "20",
-    "before:20",
-    cursor("20"),
-    cursor("after:20"),
-    cursor("before:"),
-    cursor("before:x"),
-    cursor("before:0"),
-    cursor("before:-1"),
-    cursor("before:020"),
-    cursor("before: 20"),
-    cursor("before:2_0"),
-    cursor("before:２０"),
-    cursor("before:20.0"),
-    cursor("before:20 OR 1=1"),
-    cursor("before:9223372036854775807"),
-    cursor("before:1" + "0" * 40),
-    cursor("before:" + "9" * 5000),
-    cursor("before:20") + "=",
-    cursor("before:200") + "==",
-    cursor("before:20") + "x",
-    cursor("before:20") + "%0A",
-    "%C3%A9",
-    "____",
-]
+NO_CURSORS = ["", "x", "1", "20", "before:20", "%C3%A9", "____"]
+NO_CURSORS += map(
+    cursor, ["20", "after:20", "before:", "before:x", "before:0", "before:-1", "before:020", "before: 20"]
+)
+NO_CURSORS += map(
+    cursor, ["before:2_0", "before:２０", "before:20.0", "before:20 OR 1=1", "before:9223372036854775807"]
+)
+NO_CURSORS += map(cursor, ["before:1" + "0" * 40, "before:" + "9" * 5000])
+NO_CURSORS += [cursor("before:200") + "==", *(cursor("before:20") + tail for tail in ("=", "x", "%0A"))]
 
 
-def test_a_cursor_that_no_link_gave_is_refused(api):
+def test_a_cursor_that_is_not_from_a_link_is_refused(api):
     ann = api.someone("ann")
+    paths = ["/articles", "/articles/feed", f"/articles/{ann.writes('Rowing at dawn')}/comments"]
 
-    for path, sent in itertools.product(["/articles", "/articles/feed"], NO_CURSORS):
+    for path, sent in itertools.product(paths, NO_CURSORS):
         wrong = ann.refusal(422, "GET", f"{path}?cursor={sent}")
         assert wrong == {"cursor": "must come from the Link header of an earlier page"}, sent
 
@@ -292,7 +217,7 @@ def test_a_cursor_that_no_link_gave_is_refused(api):
 # Filters
 
 
-def test_every_combination_of_filters_finds_what_a_look_at_each_article_finds(api):
+def test_every_combination_of_filters_finds_the_articles_that_pass_all_of_them(api):
     people, articles = a_small_town(api)
     names = [None, *people, "nobody"]
     tags = [None, "river", "mist", "dawn", "été", "nothing"]
@@ -337,30 +262,17 @@ def a_small_town(api):
     return people, articles
 
 
-def test_a_filter_that_knows_nobody_gives_an_empty_list(api):
+def test_a_blank_filter_matches_nothing(api):
     ann = api.someone("ann")
     ann.likes(ann.writes("Rowing at dawn", "river"))
-    alone = ["tag=lake", "author=zoe", "favorited=zoe", "tag=", "author=", "favorited="]
-    together = ["author=ann&tag=lake", "author=zoe&tag=river", "favorited=zoe&author=ann&tag=river"]
 
-    for query in alone + together:
-        answer = api.get(f"/articles?{query}")
-        assert answer.json == {"articles": [], "articlesCount": 0}, query
-        assert "Link" not in answer.headers, query
+    for query in ("tag=", "author=", "favorited="):
+        assert api.get(f"/articles?{query}").json == {"articles": [], "articlesCount": 0}
 
 
-def test_names_are_found_in_any_case_and_form(api):
-    zoe = api.someone("Zoë", email="zoe@example.org")
-    zoe.likes(zoe.writes("Rowing at dawn"))
-
-    for name in ("Zoë", "ZOË", "zoe\u0308", "ＺＯË"):
-        assert api.titles(author=name) == api.titles(favorited=name) == ["Rowing at dawn"]
-    assert api.titles(author="Zoe") == []
-
-
-# Escaped, or as plain UTF-8, which WSGI hands on as if it were Latin-1.
+# Escaped, or as raw UTF-8, which WSGI passes on as Latin-1.
 @pytest.mark.parametrize("sent", ["%C3%A9", "%c3%a9", "é".encode().decode("latin-1")])
-def test_a_tag_may_be_asked_for_in_any_alphabet(api, sent):
+def test_a_tag_can_be_in_any_alphabet(api, sent):
     ann = api.someone("ann")
     for number in range(3):
         ann.writes(f"Rowing {number}", "é")
@@ -372,7 +284,7 @@ def test_a_tag_may_be_asked_for_in_any_alphabet(api, sent):
     assert len(pages) == 2
 
 
-# What it costs
+# Cost
 
 PATHS = [
     "/articles",
@@ -382,19 +294,23 @@ PATHS = [
     "/articles?favorited=ann",
     "/articles?tag=river&author=ann&favorited=ann",
     "/articles/feed",
+    "/articles/article-00000001/comments",
 ]
 
 
-def test_a_listing_runs_as_many_statements_over_2000_articles_as_over_10(api, db):
+def test_a_listing_runs_the_same_number_of_statements_however_much_it_shows(api, db):
     ann = api.someone("ann")
     ann.follows("ann")
-    publish(db, range(1, 11), "river", "mist")
-    ann.likes("article-00000010")
+    publish(db, range(1, 8), "river", "mist")
+    ann.likes("article-00000007")
+    ann.says("article-00000001", "Well rowed")
 
-    over_10 = [statements_of(db, ann, path) for path in PATHS]
-    publish(db, range(11, 2001), "river", "mist")
-    ann.likes("article-00002000")
-    over_2000 = [statements_of(db, ann, path) for path in PATHS]
+    over_few = [statements_of(db, ann, path) for path in PATHS]
+    publish(db, range(8, 201), "river", "mist")
+    for number in range(100, 130):
+        ann.likes(f"article-{number:08}")
+        ann.says("article-00000001", "Well rowed")
+    over_many = [statements_of(db, ann, path) for path in PATHS]
 
-    assert over_10 == over_2000
-    assert 1 <= min(over_2000) <= max(over_2000) <= 4
+    assert over_few == over_many
+    assert 1 <= min(over_many) <= max(over_many) <= 4

@@ -1,4 +1,4 @@
-"""What tests/mutate_sql.py does to SQL. Whether the tests notice is found out by `make mutants`, which takes long."""
+"""The mutants that tests/mutate_sql.py makes. `make mutants` shows whether the tests notice them."""
 
 import pytest
 
@@ -60,14 +60,14 @@ EXISTS = "EXISTS (SELECT 1 FROM a LEFT JOIN b ON b.id = a.id WHERE a.id < 3)"
         ),
     ],
 )
-def test_a_condition_is_left_out_and_an_operator_turned(sql, expected):
+def test_conditions_are_removed_and_operators_changed(sql, expected):
     found = list(changes(sql))
 
     assert sorted((old, new) for _, old, new in found) == sorted(expected)
     assert all(sql[place:].startswith(old) for place, old, _ in found)
 
 
-def test_each_file_has_mutants_with_names_of_their_own_and_those_that_may_survive_are_among_them():
+def test_mutants_have_unique_names_and_include_those_known_to_survive():
     names = [str(mutant) for mutant in all_mutants()[1]]
 
     assert len(names) > 500

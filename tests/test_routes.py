@@ -1,12 +1,18 @@
-"""Tables of routes: what does not fit in them stops the program before a request can find it."""
+"""Mistakes in the tables of routes stop the program at the start."""
 
+import dataclasses
 import re
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import app
 from db import StartupError
 from handlers import require_consistent, sql_behind
+from tests.conftest import HOME
 
 
 def save(db, me, slug, bookmark):
@@ -35,33 +41,37 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("path", "handler", "options", "message"), MISTAKES)
-def test_a_row_that_does_not_fit_its_handler_is_refused(path, handler, options, message):
+def test_a_route_that_does_not_fit_its_handler_is_refused(path, handler, options, message):
     with pytest.raises(StartupError, match=r"tests\.test_routes: GET /x") as refused:
         require_consistent("GET", path, handler, options, {"tags/list"})
 
     assert message in str(refused.value)
 
 
-def test_every_row_of_ours_fits(db):
+def test_every_route_of_the_project_fits_and_runs_sql(db):
     for method, path, handler, options in app.routes():
         require_consistent(method, path, handler, options, db.files)
         assert sql_behind(handler, db.files), f"{method} {path} runs no SQL file"
 
 
-def test_a_new_resource_is_a_pair_of_scripts_sql_files_a_module_and_a_word_in_app_py(fork):
-    up, down = fork.says("migration", "new", "boats")
-    files = {
-        up: "CREATE TABLE boats (name TEXT NOT NULL) STRICT;\n",
-        down: "DROP TABLE boats;\n",
-        "sql/boats/list.sql": "-- All.\n\nSELECT json_group_array(name) AS response FROM boats;\n",
-        "handlers/boats.py": 'def browse(db):\n    """All."""\n    return db.read("boats/list")\n\n\n'
-        'ROUTES = [("GET", "/boats", browse, {"cache": True})]\n',
-        "app.py": (fork.home / "app.py").read_text().replace("RESOURCES = [", 'RESOURCES = ["boats", '),
-    }
-    for name, text in files.items():
-        (fork.home / name).parent.mkdir(exist_ok=True)
-        (fork.home / name).write_text(text)
+def test_a_new_resource_is_two_scripts_sql_files_a_module_and_its_name_in_app_py(commands, monkeypatch, tmp_path):
+    up, down = commands.says("migration", "new", "boats")
+    module = ModuleType("handlers.boats")
+    source = (
+        'def browse(db):\n    return db.read("boats/list")\n\nROUTES = [("GET", "/boats", browse, {"cache": True})]\n'
+    )
+    exec(source, module.__dict__)
+    monkeypatch.setitem(sys.modules, "handlers.boats", module)
+    monkeypatch.setattr(app, "RESOURCES", ["boats", *app.RESOURCES])
+    commands.project = dataclasses.replace(commands.project, sql=shutil.copytree(HOME / "sql", tmp_path / "sql"))
+    for path, text in (
+        (up, "CREATE TABLE boats (name TEXT NOT NULL) STRICT;\n"),
+        (down, "DROP TABLE boats;\n"),
+        (tmp_path / "sql/boats/list.sql", "-- All.\n\nSELECT json_group_array(name) AS response FROM boats;\n"),
+    ):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
 
-    assert re.match(r"applied \d{4} boats ", fork.says("migrate")[-1])
-    assert fork.says("routes")[0].split() == ["GET", "/boats", "boats/list"]
-    assert fork.says("sql", "boats/list") == ["[]"]
+    assert re.match(r"applied \d{4} boats ", commands.says("migrate")[-1])
+    assert commands.says("routes")[0].split() == ["GET", "/boats", "boats/list"]
+    assert commands.says("sql", "boats/list") == ["[]"]

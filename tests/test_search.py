@@ -1,32 +1,15 @@
-"""GET /articles?q=: words, in articles, best first."""
-
 from urllib.parse import quote
 
 import pytest
 
-ANYTHING = [
-    "!!!",
-    '"',
-    "row OR",
-    "NEAR(row",
-    "title:row",
-    "row*",
-    "^row",
-    "-row",
-    "a AND (b",
-    "''",
-    "{x}",
-    "🚣",
-    "\\",
-    ";--",
-]
+from tests.conftest import sqlite
 
 
 def found(api, q, **query):
     return api.titles(q=q, **query)
 
 
-def test_an_article_is_found_by_words_of_its_title_description_and_body(api):
+def test_an_article_is_found_by_words_in_its_title_description_and_body(api):
     ann = api.someone("ann")
     ann.writes("Rowing at dawn", description="Quiet hours", body="The catch comes first.")
     ann.writes("Varnish", description="Seven coats", body="Thin ones.")
@@ -35,13 +18,13 @@ def test_an_article_is_found_by_words_of_its_title_description_and_body(api):
     assert found(api, "dawn varnish") == []
 
 
-def test_the_beginning_of_a_word_is_enough_and_neither_case_nor_accents_matter(api):
+def test_prefixes_match_and_case_and_accents_are_ignored(api):
     api.someone("ann").writes("Café Ägäis", body="Rudern")
 
     assert found(api, "CAF") == found(api, "café") == found(api, "agais rud") == ["Café Ägäis"]
 
 
-def test_the_best_comes_first_and_of_equally_good_ones_the_newest(api):
+def test_the_best_match_comes_first_and_of_equal_ones_the_newest(api):
     ann = api.someone("ann")
     ann.writes("Oars", body="Oars, oars, and nothing else but oars.")
     ann.writes("First", body="A long text about a boat and its oars, its thwarts, its varnish and its owner.")
@@ -50,7 +33,7 @@ def test_the_best_comes_first_and_of_equally_good_ones_the_newest(api):
     assert found(api, "oars") == ["Oars", "Later", "First"]
 
 
-def test_a_search_passes_the_filters_too(api):
+def test_a_search_can_be_filtered(api):
     ann, bob = api.someone("ann"), api.someone("bob")
     alone = ann.writes("Rowing alone", "boats")
     both = bob.writes("Rowing together", "boats")
@@ -64,7 +47,7 @@ def test_a_search_passes_the_filters_too(api):
     assert found(api, "rowing", tag="nothing") == found(api, "rowing", author="nobody") == []
 
 
-def test_pages_are_taken_by_limit_and_offset_and_the_total_is_of_all(api):
+def test_a_search_is_paged_by_limit_and_offset(api):
     ann = api.someone("ann")
     for title in ("Boat one", "Boat two", "Boat three"):
         ann.writes(title)
@@ -76,14 +59,16 @@ def test_pages_are_taken_by_limit_and_offset_and_the_total_is_of_all(api):
     assert "Link" not in api.get("/articles?q=boat&limit=1").headers
 
 
-@pytest.mark.parametrize("text", ANYTHING)
-def test_whatever_a_person_types_is_a_search(api, text):
+def test_any_text_is_a_valid_search(api):
     api.someone("ann").writes("Something else")
+    signs = ["!!!", '"', "''", "{x}", "🚣", "\\", ";--"]
+    operators = ["row OR", "NEAR(row", "title:row", "row*", "^row", "-row", "a AND (b"]
 
-    assert api.lists(q=text) == {"articles": [], "articlesCount": 0}
+    for text in signs + operators:
+        assert api.lists(q=text) == {"articles": [], "articlesCount": 0}, text
 
 
-def test_operators_are_words_like_any_other(api):
+def test_operators_are_treated_as_words(api):
     ann = api.someone("ann")
     ann.writes("Sink or swim", body="not near")
     ann.writes("Sink", body="alone")
@@ -92,7 +77,7 @@ def test_operators_are_words_like_any_other(api):
     assert found(api, "sink NOT near") == ["Sink or swim"]
 
 
-def test_changed_and_deleted_articles_are_found_by_what_they_say_now(api):
+def test_updates_and_deletions_reach_the_search_index(api):
     ann = api.someone("ann")
     slug = ann.writes("Dawn", body="mist")
     gone = ann.writes("Dawn again", body="mist")
@@ -114,22 +99,28 @@ def test_changed_and_deleted_articles_are_found_by_what_they_say_now(api):
         ("q=row&cursor=YmVmb3JlOjU", {"cursor": "cannot be used with q; use offset"}),
     ],
 )
-def test_a_search_that_cannot_be_made_says_why(api, query, errors):
+def test_an_invalid_search_is_refused(api, query, errors):
     assert api.refusal(422, "GET", f"/articles?{query}") == errors
 
 
-def test_a_search_may_be_200_characters_long_and_1000_deep(api):
+def test_a_search_can_have_200_characters_and_an_offset_of_1000(api):
     assert api.get(f"/articles?q={quote('é' * 200)}&offset=1000").json["articlesCount"] == 0
 
 
-def test_of_more_than_10000_matches_the_newest_10000_count(api, db):
+def test_only_the_newest_10000_matches_are_counted(api, db):
     api.someone("ann")
-    article = {"me": 1, "title": "Boat", "description": "It", "now": "2026-01-31T12:00:00.000Z"}
-    calls = [db.submit("articles/create", slug=f"boat-{n:08}", body="b", **article) for n in range(10_001)]
-    for call in calls:
-        call.result()
+    sqlite(
+        db,
+        """
+        WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers LIMIT 10001)
+        INSERT INTO articles (author_id, slug, title, description, body, created_at, updated_at)
+        SELECT 1, 'boat-' || number, 'Boat', 'It', 'b', :now, :now
+          FROM numbers
+        """,
+        db.clock.now(),
+    )
 
     listing = api.lists(q="boat", limit=1)
 
     assert listing["articlesCount"] == 10_000
-    assert listing["articles"][0]["slug"] == "boat-00010000"
+    assert listing["articles"][0]["slug"] == "boat-10000"

@@ -1,4 +1,4 @@
-"""What docs/security.md says of the whole, and no story shows."""
+"""Statements of docs/security.md about the whole program, which no other test covers."""
 
 import ast
 
@@ -6,27 +6,16 @@ import app
 from handlers import sql_behind
 from tests.conftest import HOME, sqlite
 
-# Modules that open connections to elsewhere.
-CALLS_OTHERS = {
-    *(
-        "ftplib",
-        "http.client",
-        "imaplib",
-        "requests",
-        "sentry_sdk",
-        "smtplib",
-        "urllib.request",
-        "urllib3",
-        "xmlrpc.client",
-    )
-}
+# Modules that connect to other servers.
+CLIENTS = {"ftplib", "http.client", "imaplib", "requests", "sentry_sdk", "smtplib"}
+CLIENTS |= {"urllib.request", "urllib3", "xmlrpc.client"}
 
 
-def test_a_new_database_has_nobody_in_it(db):
+def test_a_new_database_has_no_users(db):
     assert sqlite(db, "SELECT count(*) FROM users") == [(0,)]
 
 
-def test_an_account_has_one_password_that_no_calendar_ends_and_no_hint_helps_with(db):
+def test_an_account_has_one_password_without_expiry_or_hint(db):
     columns = [name for _, name, *_ in sqlite(db, "PRAGMA table_info (users)")]
 
     assert columns == [
@@ -35,13 +24,13 @@ def test_an_account_has_one_password_that_no_calendar_ends_and_no_hint_helps_wit
     ]
 
 
-def test_registration_and_login_alone_open_a_session(db):
-    opening = [path for _, path, handler, _ in app.routes() if "sessions/create" in sql_behind(handler, db.files)]
+def test_only_registration_and_login_create_sessions(db):
+    creating = [path for _, path, handler, _ in app.routes() if "sessions/create" in sql_behind(handler, db.files)]
 
-    assert opening == ["/users", "/users/login"]
+    assert creating == ["/users", "/users/login"]
 
 
-def test_no_module_but_those_that_send_mails_and_errors_calls_other_servers():
+def test_only_mail_and_error_reports_connect_to_other_servers():
     apart = {".venv", ".venv-bench", ".mutants", "tests", "bench"}
     modules = [path for path in HOME.rglob("*.py") if not apart & {*path.relative_to(HOME).parts}]
     imported = {
@@ -54,4 +43,4 @@ def test_no_module_but_those_that_send_mails_and_errors_calls_other_servers():
     }
 
     assert {"bottle", "sqlite3"} <= imported
-    assert not imported & CALLS_OTHERS
+    assert not imported & CLIENTS

@@ -1,4 +1,4 @@
-"""Server-Timing: which SQL files ran for an answer, for those who study; strangers are not told."""
+"""Server-Timing: the SQL files that ran for a response, in study mode only."""
 
 import re
 
@@ -9,14 +9,14 @@ from tests.conftest import PASSWORD
 HERE = "127.0.0.1"
 
 
-def files_of(answer):
-    """The files that an answer names, without their times."""
-    entries = answer.headers.get("Server-Timing", "")
+def files_of(response):
+    """The SQL files named in the response, without their times."""
+    entries = response.headers.get("Server-Timing", "")
     assert re.fullmatch(r"([a-z_.]+;dur=\d+\.\d{3}(, |$))*", entries)
     return re.findall(r"([a-z_.]+);", entries)
 
 
-def test_the_files_that_ran_are_named_in_their_order(asks):
+def test_the_files_are_named_in_the_order_in_which_they_ran(asks):
     api = asks(HERE)
     slug = api.someone("ann").writes("Dawn")
 
@@ -26,7 +26,7 @@ def test_the_files_that_ran_are_named_in_their_order(asks):
     assert files_of(liked) == ["sessions.find", "users.must_be_active", "articles.favorite", "articles.render"]
 
 
-def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_memory(asks):
+def test_files_are_named_on_errors_but_not_on_cached_responses(asks):
     api = asks(HERE)
 
     assert files_of(api.call("GET", "/articles/nothing", status=404)) == ["articles.render"]
@@ -34,24 +34,24 @@ def test_what_ran_is_named_with_an_error_too_and_nothing_with_an_answer_from_mem
     assert files_of(api.get("/tags")) == []
 
 
-def test_times_are_never_told_where_they_would_tell_of_a_password(asks):
+def test_times_are_never_shown_where_they_could_reveal_a_password(asks):
     api = asks(HERE, study="on")
     ann = api.someone("ann")
     user = {"email": "ann@example.org", "password": PASSWORD}
 
-    for answer in (
+    for response in (
         api.post("/users", {"user": user | {"username": "bob", "email": "bob@example.org"}}),
         api.call("POST", "/users", {"user": user | {"username": "ann"}}, status=409),
         api.post("/users/login", {"user": user}),
         api.call("POST", "/users/login", {"user": user | {"password": "a wrong one"}}, status=401),
         ann.get("/user"),
     ):
-        assert "Server-Timing" not in answer.headers
+        assert "Server-Timing" not in response.headers
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1"])
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "[::1]", "[::1]:8080"])
-def test_whoever_asks_this_machine_from_itself_is_told(asks, peer, host):
+def test_local_clients_are_shown_files(asks, peer, host):
     assert files_of(asks(peer, host).get("/tags")) == ["tags.list"]
 
 
@@ -59,7 +59,7 @@ def test_whoever_asks_this_machine_from_itself_is_told(asks, peer, host):
     ("peer", "host"),
     [
         ("192.0.2.1", "localhost"),
-        ("127.0.0.1", "example.org"),  # a proxy on this machine, or a page that had its name point here
+        ("127.0.0.1", "example.org"),  # a local proxy, or a page whose name resolves to this machine
         ("127.0.0.1", "localhost.example.org"),
         ("127.0.0.1", "127.0.0.1.example.org"),
         ("127.0.0.1", "localhost:80\n"),
@@ -67,14 +67,11 @@ def test_whoever_asks_this_machine_from_itself_is_told(asks, peer, host):
         ("::ffff:192.0.2.1", "localhost"),
     ],
 )
-def test_strangers_are_told_nothing_unless_it_is_switched_on(asks, peer, host):
+def test_other_clients_are_shown_files_only_if_study_is_on(asks, peer, host):
     assert files_of(asks(peer, host).get("/tags")) == []
     assert files_of(asks(peer, host, study="on").get("/tags?once=more")) == ["tags.list"]
 
 
-def test_it_can_be_switched_off(asks):
-    assert files_of(asks(HERE, study="off").get("/tags")) == []
-
-
-def test_behind_a_proxy_nobody_counts_as_this_machine(asks):
-    assert files_of(asks(HERE, trusted_proxy="127.0.0.1").get("/tags")) == []
+@pytest.mark.parametrize("settings", [{"study": "off"}, {"trusted_proxy": HERE}])
+def test_local_clients_are_shown_nothing_if_study_is_off_or_behind_a_proxy(asks, settings):
+    assert files_of(asks(HERE, **settings).get("/tags")) == []

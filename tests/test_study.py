@@ -1,24 +1,26 @@
-"""/study: the pages where routes and their SQL are read, run and explained, and what they never show or do."""
+"""/study: the pages on which users read, run and understand the SQL of routes, and what they never show or do."""
 
+import ast
 import itertools
 import json
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from contextlib import closing
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urldefrag, urlencode, urljoin, urlsplit
 
 import pytest
 from webtest import TestApp
 
 import app
+import db.database as db_module
 from config import Config
 from db import Database
+from db.statements import load
 from handlers import sql_behind
 from plugins.errors import CONSTRAINTS
 from study import pages, plans, routes, running, sources
+from tests.clock import ManualClock
 from tests.conftest import HOME, PASSWORD, Api, sqlite
 
 HERE = "127.0.0.1"
@@ -27,7 +29,7 @@ MARKUP = "<script>alert('boat')</script>"
 
 @pytest.fixture
 def study(asks):
-    """A browser on this machine; somebody has written."""
+    """A browser on this machine; ann has published two articles."""
     api = asks(HERE)
     ann = api.someone("ann")
     dawn = ann.writes("Rowing at dawn", "rowing", "morning")
@@ -36,50 +38,58 @@ def study(asks):
     return api.client
 
 
-def folder_with(tmp_path, **files):
-    """A copy of sql/ with more files in sql/boats/."""
-    shutil.copytree(HOME / "sql", tmp_path / "sql")
-    (tmp_path / "sql/boats").mkdir()
-    for name, text in files.items():
-        (tmp_path / f"sql/boats/{name}.sql").write_text(text)
-    return tmp_path / "sql"
-
-
 @pytest.fixture
-def more(migrated, tmp_path):
-    """Browsers on this machine, of a database with more files in sql/boats/."""
-    path = tmp_path / "more.db"
-    shutil.copy(migrated, path)
-    opened = []
+def with_file(study, db, tmp_path, monkeypatch):
+    """The same browser, once there is a file sql/boats/ask.sql with this text."""
 
-    def browser(**files):
-        database = Database(path, folder_with(tmp_path, **files))
-        opened.append(database)
-        return TestApp(app.make_app(Config(), database), {"REMOTE_ADDR": HERE})
+    def add(text):
+        (tmp_path / "sql/boats").mkdir(parents=True)
+        (tmp_path / "sql/boats/ask.sql").write_text(text)
+        with closing(db.connect(query_only=True)) as connection:
+            monkeypatch.setattr(db, "files", db.files | load(tmp_path / "sql", connection))
+        return study
 
-    yield browser
-    for database in opened:
-        database.close()
+    return add
 
 
-def run(client, name, status=200, **sent):
-    """The page of a SQL file that was run with these fields."""
-    return client.get(f"/study/sql/{name}?{urlencode(sent | {'~run': 1})}", status=status)
+def run(client, name, **fields):
+    """The page of a SQL file after a click on Run, with these fields."""
+    return client.get(f"/study/sql/{name}?{urlencode(fields | {'~run': 1})}")
 
 
-def html_of(answer):
-    """The page, taken apart once: WebTest would do it again each time."""
-    if not hasattr(answer, "taken_apart"):
-        answer.taken_apart = answer.html
-    return answer.taken_apart
+def html_of(page):
+    """The parsed page. WebTest would parse it again each time."""
+    if not hasattr(page, "parsed"):
+        page.parsed = page.html
+    return page.parsed
 
 
-def text_of(answer):
-    return " ".join(html_of(answer).get_text(" ").split())
+def text_of(page):
+    return " ".join(html_of(page).get_text(" ").split())
+
+
+def result_of(page):
+    return [cell.get_text() for cell in html_of(page).select("#result td")]
+
+
+def links_of(page):
+    """What a page links to and loads, and what its forms send as they are."""
+    for name, attribute in {"a": "href", "link": "href", "script": "src", "img": "src"}.items():
+        for element in html_of(page).find_all(name):
+            yield element.get(attribute, "")
+    for form in html_of(page).find_all("form"):
+        assert form.get("method", "get") == "get"
+        fields = form.find_all(["input", "button"], attrs={"name": True})
+        sent = [(each["name"], each.get("value", "on")) for each in fields if not is_unchecked(each)]
+        yield f"{form.get('action', '').partition('#')[0]}?{urlencode(sent)}"
+
+
+def is_unchecked(field):
+    return field.get("type") == "checkbox" and not field.has_attr("checked")
 
 
 class Village:
-    """A database in which much has happened, all pages by their address, and what none of them may tell."""
+    """A database in which much has happened, all pages that links and forms lead to, and what no page may show."""
 
     def __init__(self, database):
         self.database = database
@@ -93,39 +103,54 @@ class Village:
         bob.follows("ann")
         bob.says(dawn, MARKUP)
         user = {"email": ann.email, "password": PASSWORD}
-        api.post("/users/login", {"user": user}, headers={"User-Agent": "A most telling browser"})
+        api.post("/users/login", {"user": user}, headers={"User-Agent": "A telling browser"})
         api.post("/users/login", {"user": user | {"password": "wrong horse"}}, status=401)
         api.post("/users/password-reset", {"user": {"email": ann.email}})
-        database.write("resets/create", user_id=1, token_hash="e" * 64, now="2026-01-31T12:00:00.000Z")
+        database.write("resets/create", user_id=1, token_hash="e" * 64, now=database.clock.now())
         hashes = sqlite(database, "SELECT password_hash FROM users UNION SELECT token_hash FROM sessions")
         subjects = sqlite(database, "SELECT subject FROM attempts")
         assert len(hashes) == 5
         assert len(subjects) >= 3
-        self.secrets = ["Ann.Hidden", "ann.hidden", "203.0.113.7", "A most telling browser", "e" * 64]
+        self.secrets = ["Ann.Hidden", "ann.hidden", "203.0.113.7", "A telling browser", "e" * 64]
         self.secrets += [value for (value,) in hashes + subjects]
-        self.pages = self._everything()
+        self.links, self.all_pages = [], {}
+        self._visit("/")
+        self.pages = {path: page for path, page in self.all_pages.items() if path.startswith("/study")}
+        self.html = {path: page for path, page in self.all_pages.items() if page.content_type == "text/html"}
+        self.study_html = {path: page for path, page in self.html.items() if path in self.pages}
 
-    def _everything(self):
-        found, todo = {}, ["/study"]
-        while todo:
-            path = todo.pop()
-            if path not in found:
-                found[path] = self.client.get(path)
-                if found[path].content_type == "text/html":
-                    links = {link["href"] for link in html_of(found[path]).find_all("a")}
-                    todo += [link.partition("#")[0] for link in links if link.startswith("/study")]
-        return found
+    def _visit(self, first):
+        waiting = [first]
+        while waiting:
+            path = waiting.pop()
+            if path in self.all_pages:
+                continue
+            page = self.all_pages[path] = self.client.get(path, headers={"Accept": "text/html"})
+            if page.content_type == "text/html":
+                found = [urljoin(path, link) for link in links_of(page)]
+                self.links += [(path, link) for link in found if link.startswith("/")]
+                waiting += [urldefrag(link)[0] for link in found if link.startswith("/")]
+
+    def secrets_in(self, text):
+        return [secret for secret in self.secrets if secret in text]
 
 
 @pytest.fixture(scope="module")
-def village(migrated, tmp_path_factory):
+def village(migrated, sql_files, tmp_path_factory):
     path = tmp_path_factory.mktemp("village") / "rowboat.db"
     shutil.copy(migrated, path)
-    with closing(Database(path, HOME / "sql")) as database:
+    with pytest.MonkeyPatch.context() as patch:
+        if db_module.load is load:  # tests/mutate_sql.py puts its own there
+            patch.setattr(db_module, "load", lambda folder, connection: sql_files)
+        database = Database(path, HOME / "sql", clock=ManualClock())
+    with closing(database):
         yield Village(database)
 
 
-def test_a_newcomer_finds_the_sql_of_a_listing_runs_it_sees_why_it_is_fast_and_who_made_its_index(study):
+# Reading
+
+
+def test_from_a_listing_to_its_sql_its_result_its_plan_and_the_script_of_its_index(study):
     index = study.get("/study")
     listing = next(item for item in html_of(index).select(".routes > li") if "/api/articles?tag=…" in item.get_text())
     assert "articles/find otherwise" in " ".join(listing.get_text(" ").split())
@@ -133,10 +158,11 @@ def test_a_newcomer_finds_the_sql_of_a_listing_runs_it_sees_why_it_is_fast_and_w
     file = index.click("^articles/find$", index=0)
     form = file.forms[0]
     assert form["tag"].value == "rowing"
+    assert html_of(file).select_one("pre.numbered #L-1").get_text().startswith("-- ")
     form["limit"] = "1"
     answered = form.submit("~run")
     assert re.search(r"It answered in \d+\.\d\d ms", text_of(answered))
-    assert [cell.get_text() for cell in html_of(answered).select("#result td")][:2] == ["[2]", "2"]
+    assert result_of(answered)[:2] == ["[2]", "2"]
     assert "Looks up article_tags by tag_id in the unique index (tag_id, article_id)." in text_of(answered)
 
     table = answered.click(r"^article_tags \(tag_id, article_id\)$", index=0)
@@ -145,7 +171,7 @@ def test_a_newcomer_finds_the_sql_of_a_listing_runs_it_sees_why_it_is_fast_and_w
     assert "UNIQUE (tag_id, article_id)" in html_of(script).pre.get_text()
 
 
-def test_what_a_get_runs_is_seen_by_sending_it(study):
+def test_a_journey_shows_the_files_that_a_get_runs_and_their_times(study):
     form = study.get("/study").forms[0]
     assert form["path"].value == "/api/articles?tag=rowing&limit=10&offset=0"
     journey = form.submit()
@@ -163,28 +189,21 @@ def test_what_a_get_runs_is_seen_by_sending_it(study):
     assert text_of(study.get("/study/journey?path=http://localhost:80/api/tags")).count("answered 200 OK") == 1
 
 
-def test_a_journey_leads_to_a_file_with_the_values_that_it_ran_with(study):
+def test_a_journey_links_to_each_file_with_the_values_it_ran_with(study):
     journey = study.get("/study/journey?path=/api/articles%3Ftag=morning%26author=ann")
 
     file = journey.click("^articles/find$", index=1)
 
     assert (file.forms[0]["tag"].value, file.forms[0]["author"].value) == ("morning", "ann")
-    assert "1" in [cell.get_text() for cell in html_of(file).select("#result td")]
+    assert "1" in result_of(file)
 
 
-def test_the_journey_leads_to_the_lines_of_the_code(study):
-    journey = study.get("/study/journey")
-    steps = html_of(journey).select("a.source")
+def test_a_journey_links_to_the_lines_of_the_code(study):
+    steps = html_of(study.get("/study/journey")).select("a.source")
 
     assert len(steps) > 20
-    assert {
-        "worker.py",
-        "middleware.py",
-        "cache.py",
-        "plugins/errors.py",
-        "handlers/articles.py",
-        "db/database.py",
-    } <= {step.get_text().partition(":")[0] for step in steps}
+    passed = "worker.py middleware.py cache.py plugins/errors.py handlers/articles.py db/database.py"
+    assert {*passed.split()} <= {step.get_text().partition(":")[0] for step in steps}
     for step in steps:
         file, line = step.get_text().split(":")
         name = step.find_next("code").get_text().rpartition(".")[2]
@@ -193,34 +212,62 @@ def test_the_journey_leads_to_the_lines_of_the_code(study):
         assert step["href"] == f"/study/source/{file}#L-{line}"
 
 
-def test_a_journey_that_is_refused_is_shown_like_any_other(study):
-    assert "answered 401" in text_of(study.get("/study/journey?path=/api/user"))
-    assert "answered 404" in text_of(study.get("/study/journey?path=/api/nothing"))
-    assert "answered 400" in text_of(study.get("/study/journey?path=/api/articles/%25FF"))
-    assert "answered 422" in text_of(study.get("/study/journey?path=/api/articles%3Flimit=no"))
-    assert "answered 200" in text_of(study.get("/study/journey?path=/api/articles%3Ftag=%E2%9C%93"))
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/user", 401),
+        ("/api/nothing", 404),
+        ("/api/articles/%25FF", 400),
+        ("/api/articles%3Flimit=no", 422),
+        ("/api/articles%3Ftag=%E2%9C%93", 200),
+    ],
+)
+def test_a_journey_shows_responses_of_every_status(study, path, status):
+    assert f"answered {status}" in text_of(study.get(f"/study/journey?path={path}"))
 
 
 @pytest.mark.parametrize(
     "path", ["/study/journey", "/metrics", "/readyz", "http://example.org/", "//example.org/api/", "x"]
 )
-def test_a_journey_goes_through_the_api_alone(study, path):
+def test_a_journey_goes_through_the_api_only(study, path):
     page = study.get(f"/study/journey?{urlencode({'path': path})}")
 
     assert "A path begins with /api" in text_of(page)
     assert not html_of(page).select("a.source")
 
 
-# What every page is
+def test_the_request_of_a_journey_does_not_disturb_the_callers(study):
+    sent = study.get("/study/journey?path=/api/tags", headers={"X-Request-Id": "the-callers"})
+
+    assert sent.headers["X-Request-Id"] == "the-callers"
+    assert html_of(sent).select_one("[aria-current]").get_text() == "One request"
+    assert 'route="/study/journey"' in study.get("/metrics").text
+    assert Api(study).tags() == ["rowing", "morning"]
 
 
-def test_every_page_is_well_made_and_every_link_leads_somewhere(village):
-    found = village.pages
+# Every page
 
-    assert len(found) > 120
-    for path, answer in found.items():
-        if answer.content_type != "text/html":
-            continue
+
+def test_every_link_and_form_leads_to_a_page_and_an_anchor_that_exist(village):
+    operations = {
+        f"/{operation['tags'][0]}/{operation['operationId']}"
+        for methods in village.client.get("/docs/openapi.json").json["paths"].values()
+        for operation in methods.values()
+    }
+    ids = {path: {each["id"] for each in html_of(page).find_all(id=True)} for path, page in village.html.items()}
+
+    for source, link in village.links:
+        path, fragment = urldefrag(link)
+        if path == "/docs" and fragment.startswith("/"):
+            assert fragment in operations, f"{source} links to {link}"
+        elif fragment:
+            assert unquote(fragment) in ids[path], f"{source} links to {link}"
+    assert village.all_pages.keys() >= {"/docs", "/docs/pages.css", "/docs/LICENSE.txt", "/docs/swagger-ui-bundle.js"}
+    assert len(village.pages) > 120
+
+
+def test_every_page_is_well_formed_and_accessible(village):
+    for path, answer in village.study_html.items():
         page = html_of(answer)
         assert page.html["lang"] == "en"
         assert len(page.find_all("h1")) == 1, path
@@ -231,10 +278,6 @@ def test_every_page_is_well_made_and_every_link_leads_somewhere(village):
         assert page.select_one("a.skip")["href"] == "#content"
         ids = [each["id"] for each in page.find_all(id=True)]
         assert len(ids) == len(set(ids)), path
-        for link in page.find_all("a", href=re.compile("#")):
-            target, _, name = link["href"].partition("#")
-            there = html_of(found[target]) if target else page
-            assert there.find(id=name), f"{path} links to {link['href']}"
         for table in page.find_all("table"):
             assert table.caption
             assert all(head.get("scope") for head in table.find_all("th"))
@@ -245,22 +288,21 @@ def test_every_page_is_well_made_and_every_link_leads_somewhere(village):
             assert code["aria-label"], path
 
 
-def test_no_page_holds_a_script_or_a_style_and_none_loads_anything_from_elsewhere(village):
+def test_no_page_holds_scripts_or_styles_or_loads_anything_from_elsewhere(village):
+    policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     for path, answer in village.pages.items():
-        policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
         assert answer.headers.getall("Content-Security-Policy") == [policy + "frame-ancestors 'none'"], path
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        if answer.content_type == "text/html":
-            assert not html_of(answer).find_all(["script", "style", "iframe", "object"])
-            tags = html_of(answer).find_all(True)
-            assert not [tag for tag in tags if any(name == "style" or name.startswith("on") for name in tag.attrs)]
-            loaded = [tag.get("src") or tag["href"] for tag in html_of(answer).find_all(["img", "link"])]
-            assert all(address.startswith("/study/static/") for address in loaded)
-            assert not [form for form in html_of(answer).find_all("form") if form.get("method", "get") != "get"]
+    for answer in village.study_html.values():
+        assert not html_of(answer).find_all(["script", "style", "iframe", "object"])
+        names = [name for tag in html_of(answer).find_all(True) for name in tag.attrs]
+        assert not [name for name in names if name == "style" or name.startswith("on")]
+        loaded = [tag.get("src") or tag["href"] for tag in html_of(answer).find_all(["img", "link"])]
+        assert all(address.startswith("/study/static/") for address in loaded)
 
 
-def test_what_people_wrote_stays_text(study):
+def test_user_content_is_escaped(study):
     listing = run(study, "articles/list", page="[2, 1]", total="2", **{"me~null": "on"})
     comments = run(study, "comments/render", page="[1]", **{"me~null": "on"})
     sent = run(study, "articles/search", words=MARKUP, limit="1", offset="0")
@@ -271,71 +313,43 @@ def test_what_people_wrote_stays_text(study):
         assert not html_of(answer).find_all("script")
 
 
-def test_what_there_is_not_has_a_page_with_a_way_back(study):
-    for path in (
-        "/study/nothing",
-        "/study/sql/articles/nothing",
-        "/study/sql/articles",
-        "/study/tables/nothing",
-        "/study/tables/articles_author_id_idx",
-        "/study/tables/sqlite_schema",
-        "/study/schema/0099_nothing",
-        "/study/static/nothing.css",
-        f"/study/{MARKUP}",
-    ):
-        answer = study.get(path, status=404)
-        assert answer.content_type == "text/html"
-        assert answer.click("Back to all routes").status_int == 200
-        assert MARKUP not in answer.text
+@pytest.mark.parametrize(
+    "path",
+    [
+        *"nothing sql/articles sql/articles/nothing tables/nothing tables/articles_author_id_idx".split(),
+        *["tables/sqlite_schema", "schema/0099_nothing", "static/nothing.css", MARKUP],
+    ],
+)
+def test_an_unknown_page_is_a_404_with_a_link_back(study, path):
+    answer = study.get(f"/study/{path}", status=404)
 
-
-def luminance(colour):
-    if len(colour) == 4:
-        colour = "#" + "".join(digit * 2 for digit in colour[1:])
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def test_everybody_can_read_it_by_day_and_by_night(study):
-    sheet = study.get("/study/static/study.css").text
-    themes = [
-        dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in re.findall(r":root \{(.*?)\}", sheet, re.DOTALL)
-    ]
-
-    assert len(themes) == 2
-    assert themes[0].keys() == themes[1].keys()
-    words = "ink faint link accent keyword text number remark parameter name".split()
-    pairs = [(word, ground) for word in words for ground in ("paper", "raised")]
-    pairs += [(f"on-{each}", each) for each in ("reads", "writes", "secret", "accent")]
-    for theme in themes:
-        for word, ground in pairs:
-            lighter, darker = sorted((luminance(theme[word]), luminance(theme[ground])), reverse=True)
-            assert (lighter + 0.05) / (darker + 0.05) >= 4.5, (word, theme[word], ground, theme[ground])
+    assert answer.content_type == "text/html"
+    assert answer.click("Back to all routes").status_int == 200
+    assert MARKUP not in answer.text
 
 
 # What the pages say is true
 
 
-def test_the_files_of_a_route_are_those_that_its_handler_runs(db):
+def test_a_route_lists_the_files_its_handler_runs(db):
     for route in app.routes():
         found = routes.files_of(route, db.files)
         always = {"sessions/find"} if "auth" in route[3] else set()
         assert found.keys() == set(sql_behind(route[2], db.files)) | always, route
 
 
-def test_a_route_that_picks_a_file_says_when_it_picks_which(db):
-    (listing,) = (route for route in app.routes() if route[:2] == ("GET", "/articles"))
-    (leaving,) = (route for route in app.routes() if route[:2] == ("DELETE", "/user"))
+def test_a_route_says_under_which_condition_a_file_runs(db):
+    by_address = {route[:2]: route for route in app.routes()}
 
-    assert routes.files_of(listing, db.files) == {
+    assert routes.files_of(by_address["GET", "/articles"], db.files) == {
         "sessions/find": "with a token",
         "articles/search": "if query.q is not None",
         "articles/newest": "if query.tag is query.author is query.favorited is None",
         "articles/find": "otherwise",
         "articles/list": "",
     }
-    assert routes.files_of(leaving, db.files)["users/keep_content"] == "if content == 'keep'"
+    leaving = routes.files_of(by_address["DELETE", "/user"], db.files)
+    assert leaving["users/keep_content"] == "if content == 'keep'"
 
 
 def test_every_step_of_every_plan_has_a_sentence(db):
@@ -367,16 +381,16 @@ def test_every_step_of_every_plan_has_a_sentence(db):
         ("SELECT 1 FROM users AS a JOIN users AS b ON b.bio = a.bio", "a lasting one is missing."),
         ("SELECT rowid FROM article_search WHERE rowid = 3", "Finds a row of the full-text index article_search"),
         ("SELECT (SELECT name FROM tags WHERE id = articles.id) FROM articles", "Once for each row around it: finds"),
+        ("WITH n (i) AS (SELECT 1 UNION SELECT 2) SELECT max(i) FROM n", "Goes through the rows of n"),
     ],
 )
-def test_a_plan_is_told_in_plain_words(more, sql, sentence):
-    page = more(ask=f"-- What it asks.\n\n{sql};\n").get("/study/sql/boats/ask")
+def test_a_plan_is_explained_in_plain_words(with_file, sql, sentence):
+    page = with_file(f"-- What it asks.\n\n{sql};\n").get("/study/sql/boats/ask")
 
     assert sentence in text_of(page)
 
 
 def test_a_writing_file_is_explained_and_never_run(study, db):
-    before = sqlite(db, "SELECT count(*) FROM articles")
     page = run(study, "articles/delete", slug="rowing-at-dawn", me="1")
 
     assert "This file writes" not in text_of(page)
@@ -385,85 +399,76 @@ def test_a_writing_file_is_explained_and_never_run(study, db):
     assert "articles : deletes" in text_of(page)
     assert "totals : reads (by trigger articles_after_delete_count), updates" in text_of(page)
     assert "inserts (by trigger articles_after_delete_search)" in text_of(page)
-    assert sqlite(db, "SELECT count(*) FROM articles") == before
+    assert sqlite(db, "SELECT count(*) FROM articles") == [(2,)]
     with pytest.raises(running.Unusable, match="writes"):
         running.run(db, db.files["articles/delete"], {"slug": "x", "me": 1})
 
 
-def test_every_reading_file_runs_with_what_its_form_proposes(village):
-    found = set()
-    for file in village.database.files.values():
-        if not file.writes:
-            answered = village.pages[f"/study/sql/{file.name}"].forms[0].submit("~run")
-            assert "It answered in" in text_of(answered), (file.name, html_of(answered).select_one(".problem"))
-            assert not [secret for secret in village.secrets if secret in answered.text]
-            found |= {file.name} if html_of(answered).select("#result td") else set()
+def test_every_reading_file_runs_with_the_values_its_form_proposes(village):
+    pages = {path: page for path, page in village.pages.items() if "~run=1" in path or "%7Erun=1" in path}
+    ran = {urlsplit(path).path.removeprefix("/study/sql/") for path in pages}
+    with_rows = {urlsplit(path).path.removeprefix("/study/sql/") for path, page in pages.items() if result_of(page)}
 
+    assert ran == {name for name, file in village.database.files.items() if not file.writes}
+    for path, page in pages.items():
+        assert "It answered in" in text_of(page), (path, html_of(page).select_one(".problem"))
     articles = "articles/find articles/list articles/newest articles/search articles/feed articles/render tags/list"
-    assert set(articles.split()) <= found
-    assert {"comments/find", "comments/render", "profiles/render", "accounts/find", "stats/daily"} <= found
+    assert {*articles.split()} <= with_rows
+    assert {"comments/find", "comments/render", "profiles/render", "accounts/find", "stats/daily"} <= with_rows
 
 
-def test_the_result_stands_as_a_table_and_as_json(study):
+def test_a_result_is_shown_as_a_table_and_as_json(study):
     page = run(study, "profiles/render", username_key="ann", **{"me~null": "on"})
 
-    response = html_of(page).select_one("#result td").get_text()
+    (response,) = result_of(page)
     assert json.loads(response)["profile"]["username"] == "ann"
     assert json.loads(html_of(page).select_one("#result pre").get_text()) == json.loads(response)
 
 
-def test_a_request_is_shown_as_curl_that_works(study):
-    page = study.get("/study/sql/articles/find")
-    curl = html_of(page).find("pre", attrs={"aria-label": "GET /articles with curl"}).get_text()
-    command, address = shlex.split(curl)
-
+def test_a_request_is_shown_as_curl_and_javascript_that_work(study, village):
+    page = html_of(study.get("/study/sql/articles/find"))
+    command, address = shlex.split(page.find("pre", attrs={"aria-label": "GET /articles with curl"}).get_text())
     assert command == "curl"
     answer = study.get(urlsplit(address).path + "?" + urlsplit(address).query)
     assert [article["title"] for article in answer.json["articles"]][-1] == "Rowing at dawn"
-    shown = html_of(page).find("pre", attrs={"aria-label": "GET /articles with JavaScript"}).get_text()
+    shown = page.find("pre", attrs={"aria-label": "GET /articles with JavaScript"}).get_text()
     assert f'await fetch("{address}")' in shown
 
-
-def test_a_request_with_a_body_is_shown_with_one_and_with_a_token(village):
-    page = village.pages["/study/sql/articles/create"]
-    curl = html_of(page).find("pre", attrs={"aria-label": "POST /articles with curl"}).get_text()
-    words = shlex.split(curl)
-
+    page = html_of(village.pages["/study/sql/articles/create"])
+    words = shlex.split(page.find("pre", attrs={"aria-label": "POST /articles with curl"}).get_text())
     assert words[1:3] == ["-X", "POST"]
     assert "Authorization: Token $TOKEN" in words
     assert json.loads(words[-1])["article"].keys() >= {"title", "description", "body"}
 
 
-def test_a_table_tells_what_its_constraints_answer_which_files_use_its_indexes_and_who_made_it(village):
+def test_a_table_shows_its_errors_its_indexes_with_their_files_its_triggers_and_its_scripts(village):
     users = text_of(village.pages["/study/tables/users"])
+    comments = village.pages["/study/tables/comments"]
+
+    def section(page, name):
+        return html_of(page).find(id=name).find_parent("section")
 
     assert "UNIQUE (username_key) 409 username: has already been taken" in users
     assert "2 rows" in users
     assert "Made by 0001_users.sql , then 0011_roles.sql" in users
     assert "For sql/accounts/find.sql with a role" in users
-    page = village.pages["/study/tables/comments"]
-    index = html_of(page).find(id="comments_article_id_idx").find_parent("section")
+    index = section(comments, "comments_article_id_idx")
     assert "comments/find" in [link.get_text() for link in index.find_all("a")]
-    assert "article_id is the id of a row of articles ; when that goes: CASCADE" in text_of(page)
-    key = html_of(village.pages["/study/tables/follows"]).find(id="sqlite_autoindex_follows_1")
-    assert "profiles/render" in [link.get_text() for link in key.find_parent("section").find_all("a")]
-    triggers = html_of(village.pages["/study/tables/favorites"]).find(id="favorites_after_insert_count")
-    assert "UPDATE articles SET favorites_count" in triggers.find_parent("section").get_text()
+    assert "article_id is the id of a row of articles ; when that goes: CASCADE" in text_of(comments)
+    key = section(village.pages["/study/tables/follows"], "sqlite_autoindex_follows_1")
+    assert "profiles/render" in [link.get_text() for link in key.find_all("a")]
+    trigger = section(village.pages["/study/tables/favorites"], "favorites_after_insert_count")
+    assert "UPDATE articles SET favorites_count" in trigger.get_text()
 
 
-def test_every_error_of_a_constraint_stands_on_the_page_of_its_table(village):
+def test_every_error_of_a_constraint_is_on_the_page_of_its_table(village):
     shown = "".join(text_of(page) for path, page in village.pages.items() if path.startswith("/study/tables/"))
 
     for status, field, message in CONSTRAINTS.values():
         assert f"{status} {field}: {message}" in shown
 
 
-def tables(db):
-    return sqlite(db, "SELECT name FROM pragma_table_list WHERE type = 'table' AND schema = 'main' AND name NOT IN "
-                      "('sqlite_schema', 'sqlite_sequence', 'schema_migrations')")  # fmt: skip
-
-
-def test_the_schema_is_drawn_where_there_is_a_drawing(study, tmp_path, monkeypatch):
+def test_the_schema_page_shows_the_drawing_if_there_is_one(study, tmp_path, monkeypatch):
     monkeypatch.setattr(pages, "_DRAWING", tmp_path / "schema.svg")
     assert not html_of(study.get("/study/schema")).main.find("svg")
 
@@ -473,47 +478,26 @@ def test_the_schema_is_drawn_where_there_is_a_drawing(study, tmp_path, monkeypat
     assert drawing.a["href"] == "/study/tables/users"
 
 
-ORM = {
-    "measured": "500 articles, SQLAlchemy 9.9",
-    "command": "python -m bench.orm_study",
-    "files": {
-        "articles/feed": {
-            "question": "The newest articles by whom one follows",
-            "python": "session.scalars(select(Article))",
-            "statements": [{"sql": "SELECT articles.id FROM articles", "ms": 1.25}],
-            "ms": 3.5,
-            "ours": {"files": ["articles/feed", "articles/list"], "statements": 2, "ms": 0.5},
-        }
-    },
-}
+def test_the_code_and_times_of_an_orm_are_shown_beside_measured_files(study, tmp_path, monkeypatch):
+    asked = {
+        "question": "The newest articles by whom one follows",
+        "python": "session.scalars(select(Article))",
+        "statements": [{"sql": "SELECT articles.id FROM articles", "ms": 1.25}],
+        "ms": 3.5,
+        "ours": {"files": ["articles/feed", "articles/list"], "statements": 2, "ms": 0.5},
+    }
+    measured = {"measured": "500 articles, SQLAlchemy 9.9", "command": "…", "files": {"articles/feed": asked}}
+    (tmp_path / "orm.json").write_text(json.dumps(measured))
+    monkeypatch.setattr(pages, "_ORM", tmp_path / "orm.json")
 
-
-def test_beside_some_files_stands_what_an_orm_would_do(study, tmp_path, monkeypatch):
-    measured = tmp_path / "orm.json"
-    measured.write_text(json.dumps(ORM))
-    monkeypatch.setattr(pages, "_ORM", measured)
     panel = text_of(study.get("/study/sql/articles/feed")).partition("What an ORM would do")[2]
 
-    for shown in (
-        "whom one follows",
-        "500 articles, SQLAlchemy 9.9",
-        "scalars",
-        "ms",
-        "FROM",
-        "1.25 ms",
-        "3.5",
-    ):
+    for shown in "whom one follows", "500 articles, SQLAlchemy 9.9", "scalars", "ms", "FROM", "1.25 ms", "3.5":
         assert shown in panel
     assert "What an ORM would do" not in text_of(study.get("/study/sql/articles/newest"))
 
 
-@pytest.mark.skipif(not (HOME / "study/orm.json").exists(), reason="study/orm.json is not there")
-def test_what_was_measured_of_an_orm_is_shown(study):
-    for name in json.loads((HOME / "study/orm.json").read_text())["files"]:
-        assert "What an ORM would do" in text_of(study.get(f"/study/sql/{name}"))
-
-
-# Who may see them, and what they never show or do
+# Who may see the pages, and what they never show or do
 
 
 @pytest.mark.parametrize(
@@ -527,43 +511,40 @@ def test_what_was_measured_of_an_orm_is_shown(study):
 )
 @pytest.mark.parametrize("path", ["/study", "/study/sql/articles/find", "/study/static/study.css", "/study/nothing"])
 def test_outside_study_mode_there_are_no_pages(asks, peer, host, settings, path):
-    api = asks(peer, host, **settings)
-
-    answer = api.client.get(path, headers={"Host": host}, status=404)
+    answer = asks(peer, host, **settings).client.get(path, headers={"Host": host}, status=404)
 
     assert answer.json == {"errors": {"route": ["not found"]}}
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via"])
-def test_who_comes_through_a_proxy_finds_no_pages_unless_it_is_switched_on(asks, header):
+def test_a_client_behind_a_proxy_sees_pages_only_if_study_mode_is_on(asks, header):
     sent = {header: "for=192.0.2.60"}
 
-    assert asks("127.0.0.1").client.get("/study", headers=sent, status=404)
+    assert asks(HERE).client.get("/study", headers=sent, status=404)
     assert asks("203.0.113.7", study="on").client.get("/study", headers=sent, status=200)
 
 
+@pytest.mark.parametrize("origin", ["https://pages.example.org", "null"])
 @pytest.mark.parametrize("path", ["/study", "/study/sql/users/export?me=1&subjects=[]&~run=1", "/metrics"])
-def test_a_page_from_elsewhere_reads_nothing_of_them(study, path):
-    study.get(path, headers={"Origin": "https://pages.example.org"}, status=404)
-    study.get(path, headers={"Origin": "null"}, status=404)
+def test_pages_of_other_origins_cannot_read_the_pages(study, path, origin):
+    study.get(path, headers={"Origin": origin}, status=404)
 
 
-def test_nothing_of_them_is_loaded_before_somebody_asks(tmp_path):
-    script = (
-        "import sys; from pathlib import Path; from config import Config; from db import Database; import app;"
-        "from db.migrations import migrate; path = Path(sys.argv[1]); migrate(path, Path('schema'));"
-        "database = Database(path, Path('sql')); app.make_app(Config(), database); database.close();"
-        "print({'pygments', 'study'} & {name.partition('.')[0] for name in sys.modules})"
-    )
+def test_no_other_module_loads_the_pages_or_pygments_at_import():
+    loaded = set()
+    for path in [
+        *HOME.glob("*.py"),
+        *(path for room in ("db", "handlers", "plugins") for path in HOME.glob(f"{room}/*")),
+    ]:
+        for node in ast.parse(path.read_text()).body if path.suffix == ".py" else []:
+            names = [alias.name for alias in getattr(node, "names", [])]
+            loaded |= {name.partition(".")[0] for name in [getattr(node, "module", None) or "", *names]}
 
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path / "x.db"], cwd=HOME, capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout == "set()\n"
+    assert {"bottle", "handlers"} <= loaded
+    assert not {"pygments", "study"} & loaded
 
 
-def test_metrics_name_the_kind_of_page_alone(study):
+def test_metrics_name_only_the_kind_of_page(study):
     study.get("/study/sql/articles/find")
     study.get("/study/nothing-of-ann", status=404)
 
@@ -572,41 +553,9 @@ def test_metrics_name_the_kind_of_page_alone(study):
     assert counted == {"/study/sql/<resource>/<name>", "/study/<path:path>"}
 
 
-def test_no_page_tells_a_secret(village):
-    for path, answer in village.pages.items():
-        for secret in village.secrets:
-            assert secret not in answer.text, path
-
-
-TRIED = {
-    "email_key": "ann.hidden@example.org",
-    "q": "ann",
-    "me": "1",
-    "user_id": "1",
-    "id": "1",
-    "page": "[1]",
-    "limit": "100",
-    "before": str(2**62),
-    "now": "9",
-    "expired": "",
-    "token_hash": "e" * 64,
-    "subjects": '["login", "registration", "reset"]',
-    "limits": '[{"subject": "login"}]',
-    "address": "203.0.113.7",
-    "role": "member",
-}
-
-
-def test_no_file_tells_a_secret_whatever_it_is_asked(village):
-    for file in village.database.files.values():
-        if file.writes:
-            continue
-        sent = {name: TRIED.get(name, "1") for name in file.parameters}
-        answered = run(village.client, file.name, **sent)
-        assert "It answered in" in text_of(answered), file.name
-        shown = html_of(answered).select_one("#result").get_text()
-        assert not [secret for secret in village.secrets if secret in shown], file.name
-        assert not [secret for secret in village.secrets if secret in answered.text and secret not in str(TRIED)]
+def test_no_page_shows_a_secret(village):
+    for path, page in village.all_pages.items():
+        assert not village.secrets_in(page.text), path
 
 
 ATTACKS = [
@@ -628,23 +577,28 @@ ATTACKS = [
 ]
 
 
-def test_no_select_reads_a_secret_on_the_connection_of_the_pages(village):
-    db, secrets = village.database, village.secrets
-    hidden = [
-        (table, column)
-        for (table,) in tables(db)
-        for (column,) in sqlite(db, "SELECT name FROM pragma_table_info(?)", table)
-        if running.is_hidden(table, column)
-    ]
+def columns_of(db):
+    """The columns of each table of ours."""
+    found = sqlite(
+        db,
+        "SELECT tables.name, columns.name FROM pragma_table_list AS tables, pragma_table_info(tables.name) AS columns "
+        "WHERE tables.type = 'table' AND tables.schema = 'main' "
+        "AND tables.name NOT IN ('sqlite_schema', 'sqlite_sequence', 'schema_migrations')",
+    )
+    return {table: [column for each, column in found if each == table] for table, _ in found}
+
+
+def test_no_select_returns_a_secret(village):
+    tables = columns_of(village.database)
+    hidden = [(table, name) for table in tables for name in tables[table] if running.is_hidden(table, name)]
+
     assert len(hidden) >= 9
-    with running.guarded(db, set()) as connection:
-        for table, column in hidden:
-            for attack in ATTACKS:
-                found = connection.execute(attack.format(table=table, column=column)).fetchall()
-                for secret in secrets:
-                    encoded = secret.encode().hex().upper()
-                    assert not [row for row in found if secret in str(row) or secret.upper() in str(row)], attack
-                    assert encoded not in str(found)
+    with running.guarded(village.database, set()) as connection:
+        for (table, column), attack in itertools.product(hidden, ATTACKS):
+            found = str(connection.execute(attack.format(table=table, column=column)).fetchall())
+            for secret in village.secrets:
+                for form in secret, secret.upper(), secret.encode().hex().upper():
+                    assert form not in found, attack
 
 
 @pytest.mark.parametrize(
@@ -661,14 +615,13 @@ def test_no_select_reads_a_secret_on_the_connection_of_the_pages(village):
         "SELECT 1 FROM users WHERE password_hash IS NOT NULL",
     ],
 )
-def test_nobody_finds_a_secret_by_guessing_at_it(village, guess):
+def test_no_condition_confirms_a_guess_at_a_secret(village, guess):
     assert sqlite(village.database, guess)
     with running.guarded(village.database, set()) as connection:
         assert connection.execute(guess).fetchall() == []
 
 
-# Every column that the pages show. A new one is shown or hidden by its name (study/running.py): whoever adds it says
-# here that it may be shown.
+# Every column that the pages show. study/running.py hides a column by its name; decide here for each new one.
 SHOWN = {
     "article_tags": "article_id position tag_id",
     "articles": "id author_id slug title description favorites_count created_at updated_at body",
@@ -691,80 +644,61 @@ SHOWN = {
 }
 
 
-def test_which_columns_are_shown_was_decided_for_each(db):
+def test_each_column_is_listed_as_shown_or_hidden_by_its_name(db):
     shown = {
-        table: " ".join(
-            column
-            for (column,) in sqlite(db, "SELECT name FROM pragma_table_info(?)", table)
-            if not running.is_hidden(table, column)
-        )
-        for (table,) in tables(db)
+        table: " ".join(column for column in columns if not running.is_hidden(table, column))
+        for table, columns in columns_of(db).items()
     }
 
     assert shown == SHOWN, "tests/test_study.py, SHOWN: does the new column hold a secret or an address?"
+    sounds_secret = "backup_email phone api_key Password reset_token ip_address SECRET"
+    assert all(running.is_hidden("bookmarks", column) for column in sounds_secret.split())
 
 
-@pytest.mark.parametrize(
-    "column", ["backup_email", "phone", "api_key", "Password", "reset_token", "ip_address", "SECRET"]
-)
-def test_a_column_that_sounds_like_a_secret_is_hidden_in_any_table(column):
-    assert running.is_hidden("bookmarks", column)
+WRITES = """
+DELETE FROM articles; UPDATE users SET role = 'admin'; INSERT INTO tags (name) VALUES ('x');
+INSERT INTO article_search (article_search) VALUES ('delete-all'); CREATE TABLE boats (name);
+CREATE TEMP TABLE boats AS SELECT * FROM users; DROP TABLE comments; ATTACH ':memory:' AS other;
+PRAGMA query_only = OFF; PRAGMA writable_schema = ON; PRAGMA trusted_schema = ON; BEGIN IMMEDIATE;
+VACUUM INTO '/tmp/stolen.db'; REINDEX; ANALYZE; SELECT load_extension('x')
+"""
 
 
-@pytest.mark.parametrize(
-    "attack",
-    [
-        "DELETE FROM articles",
-        "UPDATE users SET role = 'admin'",
-        "INSERT INTO tags (name) VALUES ('x')",
-        "INSERT INTO article_search (article_search) VALUES ('delete-all')",
-        "CREATE TABLE boats (name)",
-        "CREATE TEMP TABLE boats AS SELECT * FROM users",
-        "DROP TABLE comments",
-        "ATTACH ':memory:' AS other",
-        "PRAGMA query_only = OFF",
-        "PRAGMA writable_schema = ON",
-        "PRAGMA trusted_schema = ON",
-        "BEGIN IMMEDIATE",
-        "VACUUM INTO '/tmp/stolen.db'",
-        "REINDEX",
-        "ANALYZE",
-        "SELECT load_extension('x')",
-    ],
-)
-def test_nothing_is_written_or_switched_on_the_connection_of_the_pages(study, db, attack):
-    with running.guarded(db, set()) as connection:
-        with pytest.raises(Exception, match=r"not authorized|prohibited|authorization denied"):
-            connection.execute(attack).fetchall()
-        assert connection.execute("SELECT count(*) FROM articles").fetchone() == (2,)
+@pytest.mark.parametrize("attack", [attack.strip() for attack in WRITES.split(";")])
+def test_the_connection_of_the_pages_refuses_writes_and_settings(db, attack):
+    with (
+        running.guarded(db, set()) as connection,
+        pytest.raises(Exception, match=r"not authorized|prohibited|authorization denied"),
+    ):
+        connection.execute(attack).fetchall()
 
 
-def test_what_takes_long_is_stopped(more):
+def test_a_file_that_takes_long_is_stopped(with_file, monkeypatch):
     numbers = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-    endless = f"-- Counts for good.\n\n{numbers} SELECT max(i) FROM n;\n"
+    assert running.run.__defaults__ == (running.MOST_SECONDS,) == (1,)
+    monkeypatch.setattr(running.run, "__defaults__", (0.01,))
 
-    page = run(more(count=endless), "boats/count")
+    page = run(with_file(f"-- Counts for good.\n\n{numbers} SELECT max(i) FROM n;\n"), "boats/ask")
 
-    assert "It took more than 1 s, and was stopped" in text_of(page)
-    assert "Goes through the rows of n" in text_of(page)
+    assert "It took more than 0.01 s, and was stopped" in text_of(page)
 
 
 @pytest.mark.parametrize(
     "join", ["JOIN s USING (email)", "natural join s", "FULL JOIN s USING(email)", "NATURAL LEFT JOIN s"]
 )
-def test_a_join_that_the_authorizer_is_not_asked_about_is_not_run(more, join):
+def test_a_join_that_the_authorizer_does_not_see_is_not_run(with_file, join):
     sql = f"-- Steals.\n\nWITH s (email) AS (SELECT 'ann@example.org')\nSELECT id FROM users {join};\n"
 
-    assert "write ON" in text_of(run(more(steal=sql), "boats/steal"))
+    assert "write ON" in text_of(run(with_file(sql), "boats/ask"))
 
 
-def test_of_many_rows_the_first_hundred_are_shown(more):
+def test_at_most_a_hundred_rows_are_shown(with_file):
     many = (
         "-- Many rows.\n\nWITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
         "SELECT i, printf('%1000d', i) AS wide FROM n;\n"
     )
 
-    page = run(more(count=many), "boats/count")
+    page = run(with_file(many), "boats/ask")
 
     assert len(html_of(page).select("#result tbody tr")) == 100
     assert "The first 100 rows" in text_of(page)
@@ -782,13 +716,13 @@ SELECT typeof(:whole) AS a, typeof(:text) AS b, typeof(:maybe) AS c, typeof(:rea
 """
 
 
-def test_parameters_have_the_types_of_the_header(more):
-    boats = more(types=TYPES)
-    page = run(boats, "boats/types", whole="7", text="7", maybe="", real="7", **{"maybe~null": "on"})
+@pytest.mark.parametrize(
+    ("maybe", "kind"), [({"maybe": "", "maybe~null": "on"}, "null"), ({"maybe": "7", "maybe~null": "on"}, "integer")]
+)
+def test_parameters_have_the_types_of_the_header(with_file, maybe, kind):
+    page = run(with_file(TYPES), "boats/ask", whole="7", text="7", real="7", **maybe)
 
-    assert [cell.get_text() for cell in html_of(page).select("#result td")] == ["integer", "text", "null", "real", "7"]
-    given = run(boats, "boats/types", whole="7", text="7", maybe="7", real="7", **{"maybe~null": "on"})
-    assert [cell.get_text() for cell in html_of(given).select("#result td")][2] == "integer"
+    assert result_of(page) == ["integer", "text", kind, "real", "7"]
 
 
 @pytest.mark.parametrize(
@@ -801,16 +735,19 @@ def test_parameters_have_the_types_of_the_header(more):
         ({"whole": "9" * 5000}, ":whole is INTEGER"),
         ({"maybe": "x"}, ":maybe is INTEGER | NULL, which 'x' is not."),
         ({"real": "--"}, ":real is REAL"),
+        ({"text": "x" * 2001}, ":text is longer than 2,000 characters."),
     ],
 )
-def test_what_does_not_fit_a_type_is_told(more, wrong, message):
-    page = run(more(types=TYPES), "boats/types", **{"whole": "7", "text": "7", "real": "7"} | wrong)
+def test_a_value_of_the_wrong_type_is_refused_and_stays_in_the_form(with_file, wrong, message):
+    page = run(with_file(TYPES), "boats/ask", **{"whole": "7", "text": "7", "real": "7"} | wrong)
 
-    assert message in html_of(page).select_one(".problem").get_text()
+    assert message in html_of(page).select_one(".problem[role=alert]").get_text()
     assert not html_of(page).select_one("section#result")
+    ((name, value),) = wrong.items()
+    assert page.forms[0][name].value == value
 
 
-def test_what_is_sent_stays_a_value(study, db):
+def test_parameters_are_bound_as_values(study):
     stolen = "x' UNION SELECT password_hash FROM users --"
 
     page = run(study, "profiles/render", username_key=stolen, **{"me~null": "on"})
@@ -820,35 +757,21 @@ def test_what_is_sent_stays_a_value(study, db):
     assert "SQLite says" in text_of(run(study, "articles/search", words='"', limit="1", offset="0"))
 
 
-def test_only_code_that_git_keeps_is_shown(study):
-    git = shutil.which("git")
-    if not git or not (HOME / ".git").exists():
-        pytest.skip("needs a clone")
-    tracked = subprocess.run([git, "ls-files"], cwd=HOME, capture_output=True, text=True, check=True).stdout.split()
-
-    assert sources.readable().keys() <= set(tracked)
-
-
 @pytest.mark.parametrize(
     "path",
     [
-        "data/rowboat.db",
-        "seed.json",
-        "tests/conftest.py",
-        "../../etc/passwd",
-        "handlers/../data/rowboat.db",
-        "/etc/passwd",
-        "handlers",
-        "schema/0001_users.sql",
-        ".git/config",
+        *"data/rowboat.db seed.json tests/conftest.py handlers schema/0001_users.sql .git/config /etc/passwd".split(),
+        *["../../etc/passwd", "handlers/../data/rowboat.db"],
     ],
 )
-def test_no_other_file_is_shown(study, path):
+def test_only_code_of_requests_is_shown(study, path):
+    assert {name.partition("/")[0] for name in sources.readable() if "/" in name} == {"db", "handlers", "plugins"}
+    assert all(name.endswith(".py") for name in sources.readable())
     assert "There is no such page" in study.get(f"/study/source/{path}", status=404).text
     assert "There is no such page" in study.get(f"/study/static/{path}", status=404).text
 
 
-def test_a_database_with_nothing_in_it_has_pages_too(asks, db):
+def test_an_empty_database_has_pages_too(asks):
     client = asks(HERE).client
 
     for name in "articles/find", "articles/render", "comments/render", "stats/daily":
@@ -858,19 +781,7 @@ def test_a_database_with_nothing_in_it_has_pages_too(asks, db):
 
 
 def test_the_pages_leave_no_connection_behind(study, db):
-    with closing(db.connect(query_only=True)):
-        pass
     for _ in range(3):
         study.get("/study/sql/articles/find?~run=1&tag=rowing&before=9&limit=1&offset=0")
 
     assert len(db._readers) == 1
-
-
-def test_a_request_of_the_pages_own_leaves_the_callers_as_it_is(study, db):
-    sent = study.get("/study/journey?path=/api/tags", headers={"X-Request-Id": "the-callers"})
-
-    assert sent.headers["X-Request-Id"] == "the-callers"
-    assert html_of(sent).select_one("[aria-current]").get_text() == "One request"
-    assert 'route="/study/journey"' in study.get("/metrics").text
-    assert sent.status_int == 200
-    assert Api(study).tags() == ["rowing", "morning"]

@@ -67,7 +67,7 @@
 <label for="p-{{name}}"><code>:{{name}}</code> <span class="note">{{kind.split()[0]}}</span></label>
 <input id="p-{{name}}" name="{{name}}" value="{{"" if value is None else value}}" autocapitalize="off" autocomplete="off" spellcheck="false"{{!' inputmode="numeric"' if kind.startswith("INTEGER") else ""}}>
 % if nullable:
-% is_null = not value and f"{name}~null" in sent if "~run" in sent else value is None
+% is_null = not value and (f"{name}~null" in sent or name not in sent) if "~run" in sent else value is None
 <label class="null"><input type="checkbox" name="{{name}}~null"{{!" checked" if is_null else ""}}> NULL<span class="unseen"> in place of :{{name}}</span></label>
 % end
 </div>

@@ -85,7 +85,7 @@ noting makes it slower.</p>
 <h2>The answer</h2>
 <pre class="code" tabindex="0" role="region" aria-label="Headers of the answer"><code>{{taken.status}}
 % for name, value in taken.headers:
-{{name}}: {{re.sub(r"&?study=\d+", "", value)}}
+{{name}}: {{re.sub(r"&?study=\w+", "", value)}}
 % end
 </code></pre>
 <pre class="code tall" tabindex="0" role="region" aria-label="Body of the answer"><code>{{!code(taken.body.decode()[:2000], "json")}}{{"… and more" if len(taken.body) > 2000 else ""}}</code></pre>

@@ -1,4 +1,4 @@
-"""What the tests of the database write: accounts, straight through sql/users/create.sql, without hashing passwords."""
+"""Accounts for tests of the database, written without hashing a password."""
 
 from contextlib import closing
 from typing import Any
@@ -6,26 +6,19 @@ from typing import Any
 from db import Database
 from db.connection import connect
 from passwords import digest
+from tests.clock import ManualClock
 
-NOW = "2026-01-31T12:00:00.000Z"
+NOW = ManualClock().now()
 
 
 def account(name: str) -> dict[str, Any]:
-    """What users/must_be_free and users/create ask for."""
+    """The parameters of users/must_be_free and users/create."""
     email = f"{name}@example.org"
-    return {
-        "me": None,
-        "username": name,
-        "username_key": name,
-        "username_key_hash": digest(name),
-        "email": email,
-        "email_key": email,
-        "password_hash": "nobody's",
-        "now": NOW,
-    }
+    names = {"username": name, "username_key": name, "username_key_hash": digest(name)}
+    return names | {"email": email, "email_key": email, "password_hash": "hash", "me": None, "now": NOW}
 
 
 def stored(db: Database) -> list[str]:
-    """The names of all accounts in the order in which they were opened, as another connection sees them."""
+    """The usernames in order of registration, as another connection sees them."""
     with closing(connect(db.path, query_only=True)) as other:
         return [name for (name,) in other.execute("SELECT username FROM users ORDER BY id")]

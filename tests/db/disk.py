@@ -1,8 +1,8 @@
-"""Disks that fail: what SQLite reads and writes goes to another file for a while."""
+"""Failing disks: for a while, what SQLite reads and writes goes to another file."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,40 +12,34 @@ FULL = Path("/dev/full")
 needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="a full disk needs /dev/full")
 
 
+def full(path: Path) -> AbstractContextManager[None]:
+    """Writes to the open file `path` fail for lack of space."""
+    return _replaced(path, FULL, os.O_RDWR)
+
+
+def unreadable(path: Path) -> AbstractContextManager[None]:
+    """Reads from the open file `path` fail."""
+    return _replaced(path, path, os.O_WRONLY)
+
+
+def unwritable(path: Path) -> AbstractContextManager[None]:
+    """Writes to the open file `path` fail."""
+    return _replaced(path, path, os.O_RDONLY)
+
+
 def descriptors(path: Path) -> list[int]:
     """The numbers under which this process has the file `path` open."""
     return [number for number in range(3, 1024) if _is(path, number)]
 
 
 @contextmanager
-def full(path: Path) -> Iterator[None]:
-    """Every write of this process to the open file `path` finds no space."""
-    with _in_place_of(path, os.open(FULL, os.O_RDWR)):
-        yield
-
-
-@contextmanager
-def unreadable(path: Path) -> Iterator[None]:
-    """Every read of this process from the open file `path` fails."""
-    with _in_place_of(path, os.open(path, os.O_WRONLY)):
-        yield
-
-
-@contextmanager
-def unwritable(path: Path) -> Iterator[None]:
-    """Every write of this process to the open file `path` fails."""
-    with _in_place_of(path, os.open(path, os.O_RDONLY)):
-        yield
-
-
-@contextmanager
-def _in_place_of(path: Path, other: int) -> Iterator[None]:
-    replaced = [number for number in descriptors(path) if number != other]
-    assert replaced, f"{path} is not open"
-    originals = {number: os.dup(number) for number in replaced}
-    for number in replaced:
-        os.dup2(other, number, inheritable=False)
-    os.close(other)
+def _replaced(path: Path, other: Path, flags: int) -> Iterator[None]:
+    originals = {number: os.dup(number) for number in descriptors(path)}
+    assert originals, f"{path} is not open"
+    replacement = os.open(other, flags)
+    for number in originals:
+        os.dup2(replacement, number, inheritable=False)
+    os.close(replacement)
     try:
         yield
     finally:

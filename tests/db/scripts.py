@@ -1,4 +1,4 @@
-"""Schema scripts that a test makes up, and the database that they build."""
+"""Schema scripts that a test writes, and the database that they build."""
 
 import sqlite3
 from contextlib import closing
@@ -9,10 +9,11 @@ import pytest
 
 from db import StartupError
 from db.migrations import Report, migrate, rollback
+from tests.clock import ManualClock
 
-IRREVERSIBLE = "-- Nobody remembers how it was."
+IRREVERSIBLE = "-- The old values are unknown."
 
-# A script that takes as long as the table pace says: 20 million strokes are enough to catch it in the middle.
+# A script that inserts as many rows as the table `pace` says; 20 million take long enough to interrupt it.
 SLOW = """\
 CREATE TABLE strokes (n INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
 
@@ -31,16 +32,16 @@ INSERT INTO pace (strokes) VALUES (10);
 
 
 class Scripts:
-    """A folder of schema scripts. `said` is what the runner told while they were applied and undone."""
+    """A folder of schema scripts and a database, which does not exist yet; `said` are the lines of the runner."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / "schema"
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.database = home / "data" / "rowboat.db"
         self.said: list[str] = []
 
     def add(self, name: str, up: str, down: str = IRREVERSIBLE) -> Path:
-        """Write the next pair; the path of its up script."""
+        """Write the next pair; returns the path of its up script."""
         number = len(list(self.folder.glob("*.down.sql"))) + 1
         path = self.folder / f"{number:04d}_{name}.sql"
         path.write_text(up, encoding="utf-8")
@@ -48,45 +49,48 @@ class Scripts:
         return path
 
     def remove(self, name: str) -> None:
-        """Take a pair away."""
+        """Delete a pair."""
         for path in self.folder.glob(f"*_{name}.*"):
             path.unlink()
 
     def migrate(self, **options: Any) -> list[str]:
-        """Apply what is pending; what was applied."""
-        return [str(each) for each in migrate(self.database, self.folder, Report(self.said.append), **options)]
+        """Apply pending scripts at the time at which a ManualClock starts; returns their names."""
+        done = migrate(self.database, self.folder, Report(self.said.append), clock=ManualClock(), **options)
+        return [str(each) for each in done]
 
     def rollback(self, to: int, **options: Any) -> list[str]:
-        """Undo what lies above a number; what was undone."""
+        """Undo the scripts above a number; returns their names."""
         done = rollback(self.database, self.folder, Report(self.said.append), to=to, **options)
         return [str(each) for each in done]
 
     def refusal(self, **options: Any) -> str:
-        """The message with which the runner refuses to migrate."""
+        """The error message of a migrate that fails."""
         with pytest.raises(StartupError) as refused:
             self.migrate(**options)
         return str(refused.value)
 
-    def run(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """What SQLite answers, on a connection of its own that keeps foreign keys."""
+    def sql(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement, on a new connection with foreign keys on."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute("PRAGMA foreign_keys = ON")
             return connection.execute(sql, values).fetchall()
 
+    run = sql  # tests/commands.py runs commands instead
+
     def tables(self) -> list[str]:
-        """The tables, without the ledger."""
-        rows = self.run(
+        """The names of the tables, without the ledger."""
+        rows = self.sql(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'schema_migrations' ORDER BY 1"
         )
         return [name for (name,) in rows]
 
     def versions(self) -> list[int]:
-        """The numbers that the ledger holds."""
-        return [version for (version,) in self.run("SELECT version FROM schema_migrations ORDER BY version")]
+        """The numbers of the applied scripts."""
+        return [version for (version,) in self.sql("SELECT version FROM schema_migrations ORDER BY version")]
 
     def files(self) -> list[str]:
-        """What lies in the database's folder, without the locks."""
-        found = self.database.parent.rglob("*")
+        """The files in the database's folder, without the locks."""
+        home = self.database.parent
         return sorted(
-            str(path.relative_to(self.database.parent)) for path in found if path.suffix not in (".lock", ".in-use")
+            str(path.relative_to(home)) for path in home.rglob("*") if path.suffix not in (".lock", ".in-use")
         )

@@ -1,120 +1,73 @@
-"""A database that was filled at any earlier version comes to the newest one with every row as it was."""
+"""A database of any earlier version, or of any release, upgrades to the newest one and keeps every row."""
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+from webtest import TestApp
 
-from db import schema
+import app
+from config import Config
+from db import Database, schema
 from db.migrations import find_migrations, migrate
-from tests.conftest import HOME
+from seed import PASSWORD
+from tests.conftest import HOME, Api
+from tests.db.accounts import NOW
+from tests.db.rows import ROWS, columns_of, contents, insert
 
 NEWEST = len(find_migrations(HOME / "schema"))
-NOW = "'2026-01-31T12:00:00.000Z'"
-
-# Rows for each table, parents first. A table that changes later gets another entry, under the version that changes it.
-ROWS = {
-    "users": {
-        1: f"""
-            INSERT INTO users (id, username, username_key, email, email_key, password_hash, bio, created_at, updated_at)
-            VALUES (3, 'Ann', 'ann', 'Ann@example.org', 'ann@example.org', 'hash', 'Rows; at dawn.', {NOW}, {NOW}),
-                   (7, 'bob', 'bob', 'bob@example.org', 'bob@example.org', 'hash', NULL, {NOW}, {NOW})""",
-        11: f"""
-            INSERT INTO users (
-                id, username, username_key, email, email_key, password_hash, role, suspended_at, bio,
-                created_at, updated_at
-            )
-            VALUES (3, 'Ann', 'ann', 'Ann@example.org', 'ann@example.org', 'hash', 'admin', NULL, 'Rows; at dawn.',
-                    {NOW}, {NOW}),
-                   (7, 'bob', 'bob', 'bob@example.org', 'bob@example.org', 'hash', 'member', {NOW}, NULL,
-                    {NOW}, {NOW})""",
-    },
-    "sessions": {
-        2: f"""
-            INSERT INTO sessions (id, user_id, token_hash, created_at, last_used_at)
-            VALUES (5, 3, '{"0a" * 32}', {NOW}, {NOW}), (6, 7, '{"0b" * 32}', {NOW}, {NOW})""",
-        9: f"""
-            INSERT INTO sessions (id, user_id, token_hash, user_agent, created_at, last_used_at)
-            VALUES (5, 3, '{"0a" * 32}', 'curl/8', {NOW}, {NOW}), (6, 7, '{"0b" * 32}', NULL, {NOW}, {NOW})""",
-    },
-    "attempts": {10: "INSERT INTO attempts VALUES ('login from 192.0.2.1', 2.5, 1769860800000, 0)"},
-    "login_addresses": {10: f"INSERT INTO login_addresses VALUES (3, '192.0.2.1', {NOW})"},
-    "follows": {3: f"INSERT INTO follows (follower_id, followed_id, created_at) VALUES (3, 7, {NOW}), (7, 3, {NOW})"},
-    "articles": {
-        4: f"""
-            INSERT INTO articles (id, author_id, slug, title, description, body, created_at, updated_at)
-            VALUES (11, 3, 'dawn', 'Rowing at dawn', 'Early', 'Text', {NOW}, {NOW}),
-                   (12, 7, 'dusk', 'Rowing at dusk', 'Late', 'Text', {NOW}, {NOW})"""
-    },
-    "slugs": {4: "INSERT INTO slugs (slug, article_id) VALUES ('an-older-one', 11)"},
-    "totals": {4: "INSERT INTO totals (name, total) VALUES ('boats', 2)"},
-    "tags": {5: "INSERT INTO tags (id, name) VALUES (21, 'rowing'), (22, 'water')"},
-    "article_tags": {
-        5: "INSERT INTO article_tags (article_id, position, tag_id) VALUES (11, 0, 22), (11, 1, 21), (12, 0, 21)"
-    },
-    "favorites": {6: f"INSERT INTO favorites (user_id, article_id, created_at) VALUES (7, 11, {NOW}), (3, 11, {NOW})"},
-    "comments": {
-        7: f"""
-            INSERT INTO comments (id, article_id, author_id, body, created_at)
-            VALUES (31, 11, 7, 'Well said; very.', {NOW}), (32, 11, 3, 'Thanks', {NOW})"""
-    },
-    "reserved_usernames": {11: f"INSERT INTO reserved_usernames VALUES ('{'0c' * 32}')"},
-    "audit": {12: f"INSERT INTO audit VALUES (41, {NOW}, 3, 'article.delete', 7, 11, 'a-request')"},
-    "audit_horizon": {12: f"UPDATE audit_horizon SET created_at = {NOW}"},
-    "password_resets": {13: f"INSERT INTO password_resets VALUES ('{'0d' * 32}', 3, {NOW})"},
-    "outbox": {13: f"INSERT INTO outbox VALUES (51, 3, {NOW}, {NOW}, 2)"},
-}
+RELEASED = sorted((HOME / "tests/released").glob("*.sql"))
 
 
-def tables(connection):
-    """The columns of each table that scripts made."""
-    names = connection.execute(
-        "SELECT name FROM pragma_table_list"
-        " WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'schema_migrations'"
-    ).fetchall()
-    return {name: [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] for (name,) in names}
-
-
-def fill(connection, version):
-    """Put rows into every table that there is at a version."""
-    connection.execute("PRAGMA foreign_keys = ON")
-    for entries in ROWS.values():
-        known = [since for since in entries if since <= version]
-        if known:
-            connection.execute(entries[max(known)])
-    connection.commit()
-
-
-def rows(connection, columns_of):
-    """All rows of these columns."""
-    return {
-        table: sorted(connection.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall(), key=repr)
-        for table, columns in columns_of.items()
-    }
-
-
-@pytest.mark.parametrize("version", range(1, NEWEST))
-def test_a_database_filled_at_an_earlier_version_upgrades_with_its_rows(tmp_path, version):
-    path = tmp_path / "rowboat.db"
-    migrate(path, HOME / "schema", to=version)
+def upgrades(path, clock):
+    """Migrate to the newest version: no row changes, and the schema is what the scripts build. Returns the rows."""
     with closing(sqlite3.connect(path)) as connection:
-        fill(connection, version)
-        columns_of = tables(connection)
-        before = rows(connection, columns_of)
-    assert [table for table, found in before.items() if not found] == [], "give these tables rows above"
+        columns = columns_of(connection)
+        before = contents(connection, columns)
 
-    migrate(path, HOME / "schema")
+    migrate(path, HOME / "schema", clock=clock)
 
     with closing(sqlite3.connect(path)) as connection:
-        assert rows(connection, columns_of) == before
+        after = contents(connection, columns)
+        assert set(before.pop("sqlite_sequence")) <= set(after.pop("sqlite_sequence"))
+        assert after == before
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert list(schema.differences(connection, HOME / "schema")) == []
+    return before
 
 
-def test_every_table_of_the_newest_version_has_rows_above(tmp_path):
-    with closing(schema.build(HOME / "schema")) as connection:
-        fill(connection, NEWEST)
+@pytest.mark.parametrize("version", range(1, NEWEST + 1))
+def test_a_database_of_an_earlier_version_upgrades_with_its_rows(tmp_path, clock, version):
+    path = tmp_path / "rowboat.db"
+    migrate(path, HOME / "schema", to=version, clock=clock)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        columns = columns_of(connection)
+        for table, row in ROWS.items():
+            if table in columns:
+                insert(connection, table, {column: row[column] for column in row if column in columns[table]})
+        names = {"username": "bob", "username_key": "bob", "email": "b@example.org", "email_key": "b@example.org"}
+        insert(connection, "users", names | {"password_hash": "hash", "created_at": NOW, "updated_at": NOW})
 
-        assert all(rows(connection, tables(connection)).values())
-        assert set(tables(connection)) == set(ROWS)
+    rows = upgrades(path, clock)
+
+    assert [table for table in rows if not rows[table]] == [], "add rows for these tables to tests/db/rows.py"
+
+
+@pytest.mark.parametrize("dump", RELEASED, ids=lambda path: path.stem)
+def test_a_released_database_upgrades_with_its_rows_and_serves(dump: Path, tmp_path, clock):
+    path = tmp_path / "rowboat.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(dump.read_text())
+
+    rows = upgrades(path, clock)
+
+    with closing(Database(path, HOME / "sql", clock=clock)) as database:
+        api = Api(TestApp(app.make_app(Config(), database)))
+        assert api.lists()["articlesCount"] == len(rows["articles"]) > 0
+        api.post("/users/login", {"user": {"email": "ada@example.org", "password": PASSWORD}})
+
+
+def test_this_version_has_a_released_database():
+    assert app.VERSION in [path.stem for path in RELEASED]
