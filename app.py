@@ -30,7 +30,7 @@ from middleware import (
 from plugins.answers import AnswersPlugin
 from plugins.authentication import AuthenticationPlugin, sent_token
 from plugins.database import DatabasePlugin
-from plugins.errors import JSON, ErrorsPlugin, not_found, render, token_invalid, token_missing
+from plugins.errors import JSON, ErrorsPlugin, not_found, render, require_declared, token_invalid, token_missing
 from plugins.validation import BodyPlugin, QueryPlugin, refuse_unreadable_address
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def make_app(
 ) -> WSGIApplication:
     """The whole application on an open database; `is_draining` says whether the process is about to stop.
 
-    Raises StartupError where a table of routes holds a mistake."""
+    Raises StartupError where a table of routes or a guard in sql/ holds a mistake."""
+    require_declared(database.files.values())
     metrics = metrics or Metrics()
     database.waited = metrics.waited
     app = Rowboat()

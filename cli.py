@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -23,6 +24,7 @@ import worker as answer_on
 from clock import SYSTEM_CLOCK, Clock
 from config import PREFIX, Config, ConfigError
 from db import Database, Refused, StartupError, Unavailable, schema
+from db.backup import back_up
 from db.connection import connect, leave_checkpoints_to_others
 from db.lock import InUse
 from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
@@ -117,7 +119,13 @@ def _open(config: Config) -> Database:
 
 
 def _connected(config: Config) -> Database:
-    return Database(config.database, project().sql, config.synchronous, clock=project().clock)
+    return Database(
+        config.database,
+        project().sql,
+        config.synchronous,
+        clock=project().clock,
+        read_limit_s=config.read_limit_ms / 1000,
+    )
 
 
 def _require_migrated(config: Config) -> None:
@@ -266,10 +274,38 @@ def migration_new(name: str) -> None:
 
 
 @migration_group.command("verify")
-def migration_verify() -> None:
-    """Apply, undo and apply again each script on a scratch database, and compare what comes out."""
+@click.option("--database", type=click.Path(path_type=Path), help="Verify on a copy of this file, not on demo content.")
+def migration_verify(database: Path | None) -> None:
+    """Apply, undo and apply again each script, on an empty scratch database and on one with rows."""
     for line in schema.verify(project().schema):
         click.echo(line)
+    with TemporaryDirectory() as folder:
+        scratch = Path(folder, "verify.db")
+        if database:
+            back_up(database, scratch)
+        elif reason := _seed(scratch):
+            click.echo(f"not verified with rows: {reason}; --database FILE verifies on a copy of that database")
+            return
+        for line in schema.verify_with_rows(scratch, project().schema):
+            click.echo(line)
+
+
+def _seed(path: Path) -> str | None:
+    """Write a migrated database with some demo content; the reason where seed.py or sql/ do not fit the schema.
+
+    Raises StartupError where a constraint of the schema refuses the content."""
+    migrate(path, project().schema, backup=False, clock=project().clock)
+    try:
+        import seed as demo  # a fork may have deleted it
+
+        database = Database(path, project().sql, clock=project().clock)
+        with closing(database):
+            demo.sow(database, 10, 40, lambda count: None)
+    except (ImportError, StartupError, sqlite3.OperationalError) as error:
+        return str(error)
+    except sqlite3.IntegrityError as error:
+        raise StartupError(f"demo content breaks a constraint of the schema: {error}") from error
+    return None
 
 
 @commands.group("schema")

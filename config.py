@@ -210,6 +210,11 @@ class Config:
         _switch,
         "off: Litestream moves what is in the WAL into the database file, and Rowboat never does (docs/backup.md).",
     )
+    read_limit_ms: int = _setting(
+        2000,
+        _whole(1, 3_600_000),
+        "A request that reads for longer than so many milliseconds is interrupted and gets a 503.",
+    )
     migrate: str = _setting(
         "apply",
         _one_of("apply", "check"),

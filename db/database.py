@@ -1,5 +1,6 @@
 """What handlers call: `read` and `write`, which run files of sql/ by name, all or nothing."""
 
+import math
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from clock import SYSTEM_CLOCK, Clock
 from db.connection import BUSY_TIMEOUT_MS, connect, identity
-from db.errors import Refused, StartupError, Unavailable, is_unavailable
+from db.errors import Refused, StartupError, TookTooLong, Unavailable, is_unavailable
 from db.lock import InUse, WriteLock
 from db.statements import SQLFile, load
 from db.watcher import Watcher
@@ -23,13 +24,16 @@ Row = dict[str, Any]
 # What ran: the names of files, each with the seconds that it took.
 Ran = list[tuple[str, float]]
 
+# How many steps of SQLite's virtual machine lie between two looks at a read's time limit: well below a millisecond.
+_STEPS_BETWEEN_LOOKS = 2000
+
 
 class Database:
     """A migrated database and the files of `sql_folder`, each checked against its schema (see `load`).
 
     Safe to share between threads: each reads on a connection of its own, all write through one. Open it
     after a fork, never before. A write waits for its turn `wait_s` seconds at most. `clock` is for whoever reads or
-    writes with this database; SQL is told the time.
+    writes with this database; SQL is told the time. A read that takes longer than `read_limit_s` is interrupted.
 
     `waited` may be set to a function that hears for each commit how many seconds the writers' lock took."""
 
@@ -40,8 +44,10 @@ class Database:
         synchronous: str = "FULL",
         wait_s: float = BUSY_TIMEOUT_MS / 1000,
         clock: Clock = SYSTEM_CLOCK,
+        read_limit_s: float = math.inf,
     ) -> None:
         self.path = path
+        self._read_limit_s = read_limit_s
         self.clock = clock
         self.waited: Callable[[float], None] = lambda seconds: None
         self._wait_s = wait_s
@@ -68,9 +74,10 @@ class Database:
 
         The columns of a file's first row are parameters of the files after it: what one finds, the next one
         renders. Returns the columns of all these rows together, or None where a file that selects finds no
-        row. Raises Unavailable."""
+        row. Raises Unavailable; that is TookTooLong where all of it took longer than the limit."""
         files = self._named(names)
         connection = self._reader()
+        self._threads.deadline = time.monotonic() + self._read_limit_s
         with _unavailable_told():
             if sum(len(file.statements) for file in files) == 1:
                 return _run(connection, files, parameters, self._ran())
@@ -78,12 +85,14 @@ class Database:
             try:
                 return _run(connection, files, parameters, self._ran())
             finally:
+                self._threads.deadline = math.inf  # its end must not be interrupted
                 if connection.in_transaction:  # an I/O error has ended it already
                     connection.execute("COMMIT")
 
     def rows(self, name: str, **parameters: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The columns and all the rows of one reading file, for people who look at them. Raises StartupError."""
         (statement,) = self.files[name].statements
+        self._threads.deadline = math.inf
         try:
             cursor = self._reader().execute(statement, parameters)
             rows = cursor.fetchall()
@@ -175,7 +184,10 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = self.connect(query_only=True)
-            self._threads.connection = connection
+            threads = self._threads
+            # SQLite stops a statement when this returns true.
+            connection.set_progress_handler(lambda: time.monotonic() > threads.deadline, _STEPS_BETWEEN_LOOKS)
+            threads.connection = connection
             self._readers.append(connection)
         return connection
 
@@ -193,6 +205,10 @@ def _run(connection: sqlite3.Connection, files: Sequence[SQLFile], parameters: R
         began = time.perf_counter()
         try:
             row = _run_file(connection, file, parameters | found)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                raise TookTooLong(file.name) from error
+            raise
         finally:
             ran.append((file.name, time.perf_counter() - began))
         if row is None:

@@ -21,6 +21,14 @@ class Unavailable(Exception):
     """The database is locked, full or out of reach for now. Nothing of the call was stored."""
 
 
+class TookTooLong(Unavailable):
+    """A read was interrupted at its time limit. `file` is the SQL file that ran."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(f"{file} was interrupted: it reached the time limit of reads")
+        self.file = file
+
+
 # Primary result codes (https://sqlite.org/rescode.html) that say "not now" rather than "not like this".
 _NOT_NOW = {
     sqlite3.SQLITE_BUSY,

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from clock import SYSTEM_CLOCK, Clock
 from db.backup import Running, back_up_before, orphan
+from db.checks import require_parents, require_rows_kept, row_counts, turns_foreign_keys_off
 from db.errors import StartupError
 from db.lock import exclusive
-from db.script import Statement, blank_comments, first_comment, read_script, split
+from db.script import Statement, blank_comments, read_script, split, visible
 
 _LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -23,9 +24,6 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     ms          INTEGER NOT NULL  -- how long it took
 ) STRICT
 """
-
-# A script may ask for this in its first lines, to rebuild a table that others refer to.
-_FOREIGN_KEYS_OFF = re.compile(r"^\s*--\s*foreign_keys:\s*off\s*$", re.MULTILINE | re.IGNORECASE)
 
 # What would end or escape the one transaction in which a script runs. It is told by its first word: SQLite's
 # authorizer would also refuse the PRAGMA with which a virtual table sees to itself.
@@ -77,7 +75,7 @@ def find_migrations(folder: Path) -> list[Migration]:
 
     Raises StartupError for a number that is missing or stands twice, and for a script without its down script."""
     migrations: list[Migration] = []
-    for path in sorted(folder.glob("*.sql")):
+    for path in visible(folder.glob("*.sql")):
         if path.name == "schema.sql":
             continue
         if path.name.endswith(".down.sql"):
@@ -243,7 +241,7 @@ def apply(
 
     Raises StartupError, which names file, line and statement; then nothing has changed."""
     text = read_script(script)
-    rebuilds = bool(_FOREIGN_KEYS_OFF.search(first_comment(text)))
+    rebuilds = turns_foreign_keys_off(script, text)
     if rebuilds:
         # https://sqlite.org/lang_altertable.html, "Making Other Kinds Of Table Schema Changes": both pragmas do
         # nothing within a transaction. The second leaves triggers alone that name the table in the meantime.
@@ -252,8 +250,11 @@ def apply(
     committing = False
     try:
         connection.execute("BEGIN IMMEDIATE")
+        before = row_counts(connection)
         for statement in split(text):
             _execute(connection, script, statement, report, what)
+        require_rows_kept(script, text, before, row_counts(connection))
+        require_parents(connection, script)
         if rebuilds and (found := orphan(connection)):
             raise StartupError(f"{script}: would leave {found}")
         and_then()

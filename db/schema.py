@@ -7,8 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from db.connection import connect
 from db.errors import StartupError
-from db.migrations import Migration, Report, apply, find_migrations, irreversible
+from db.migrations import Migration, Report, apply, find_migrations, irreversible, pending, read_ledger
 from db.script import blank_comments
 
 _HEADER = """\
@@ -146,6 +147,24 @@ def verify(folder: Path) -> Iterator[str]:
                 raise StartupError(f"{error} (the second time, after {migration.down.name})") from error
             _require_same(after, things(connection), migration.up, "builds another schema the second time")
             yield f"{migration}: up, down, up"
+
+
+def verify_with_rows(database: Path, folder: Path) -> Iterator[str]:
+    """Bring a scratch database up to date, then undo and apply again each script, newest first, on the rows that are
+    there; a line for each that went well. Stops at the first one that cannot be undone.
+
+    Raises StartupError where a script fails on these rows."""
+    migrations = find_migrations(folder)
+    with closing(connect(database)) as connection:
+        for migration in pending(migrations, read_ledger(connection)):
+            _apply(connection, migration.up, migration)
+            yield f"{migration}: up, with rows"
+        for migration in reversed(migrations):
+            if irreversible(migration) is not None:
+                return
+            for script in (migration.down, migration.up, migration.down):
+                _apply(connection, script, migration)
+            yield f"{migration}: down, up, with rows"
 
 
 def _apply(connection: sqlite3.Connection, script: Path, migration: Migration) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,13 @@ from db.errors import StartupError
 
 # What may hold anything without being code: comments and quoted text.
 _COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+
+# Where a semicolon ends no statement: the same, quoted names, and what is never closed.
+_OPAQUE = re.compile(
+    r"""--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^]]*(?:\]|\Z)""", re.DOTALL
+)
+_TRIGGER = re.compile(r"\s*CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNORECASE)
+_END_OF_TRIGGER = re.compile(r";\s*END\s*;", re.IGNORECASE)
 
 # The word of a statement that SQLite's message quotes.
 _QUOTED = re.compile(
@@ -48,15 +55,25 @@ class Statement(NamedTuple):
 def split(script: str) -> Iterator[Statement]:
     """The statements of a script in order, semicolons included.
 
-    SQLite itself says where one ends, so semicolons in comments, texts and triggers do not count. What
-    follows the last semicolon is a statement too, unless it is only comments."""
-    begin = 0
-    for semicolon in re.finditer(";", script):
-        if sqlite3.complete_statement(script[begin : semicolon.end()]):
-            yield Statement(script[begin : semicolon.end()], script.count("\n", 0, begin) + 1)
-            begin = semicolon.end()
+    Semicolons in comments, texts and quoted names do not count, and a trigger ends with END. (So says SQLite's
+    sqlite3_complete(), which would have to read a long statement once for each semicolon in it.) What follows the
+    last semicolon is a statement too, unless it is only comments."""
+    code = _OPAQUE.sub(lambda match: ("x" if match[0][0] in "'\"`[" else " ") * len(match[0]), script)
+    begin, line = 0, 1
+    while end := _end_of_statement(code, begin):
+        yield Statement(script[begin:end], line)
+        line += script.count("\n", begin, end)
+        begin = end
     if blank_comments(script[begin:]).strip():
-        yield Statement(script[begin:], script.count("\n", 0, begin) + 1)
+        yield Statement(script[begin:], line)
+
+
+def _end_of_statement(code: str, begin: int) -> int:
+    """The place behind the statement that begins there; 0 where it has no end."""
+    if _TRIGGER.match(code, begin):
+        found = _END_OF_TRIGGER.search(code, begin)
+        return found.end() if found else 0
+    return code.find(";", begin) + 1
 
 
 def _places(quoted: str, sql: str) -> Iterator[re.Match[str]]:
@@ -80,9 +97,14 @@ def _breaks_at(beginning: str, error: sqlite3.Error) -> bool:
 def read_script(path: Path) -> str:
     """The text of a file. Raises StartupError where it is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # without the byte order mark that some editors write
     except UnicodeDecodeError as error:
         raise StartupError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """The paths in order, without the hidden files that editors and macOS leave beside them."""
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def first_comment(script: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.errors import StartupError
-from db.script import Statement, blank_comments, code_only, read_script, split
+from db.script import Statement, blank_comments, code_only, read_script, split, visible
 
 # A header's line for one parameter:  --   :slug  TEXT | NULL  the article's slug
 _PARAMETER = re.compile(r"--\s+:(\w+)\s+((?:INTEGER|TEXT|REAL)(?: \| NULL)?)(?=\s|$)")
@@ -48,7 +48,7 @@ def load(folder: Path, connection: sqlite3.Connection) -> dict[str, SQLFile]:
 
 def find(folder: Path) -> dict[str, Path]:
     """The paths of the files under `folder`, by name."""
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.sql"))}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in visible(folder.rglob("*.sql"))}
 
 
 def _compile(name: str, path: Path, connection: sqlite3.Connection) -> SQLFile:

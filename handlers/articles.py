@@ -3,10 +3,10 @@
 import json
 import secrets
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from bottle import HTTPError
-from pydantic import AfterValidator, BaseModel, FailFast, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field
 from slugify import slugify
 
 import audit
@@ -23,6 +23,12 @@ MOST_TAGS = 50
 DEEPEST_SEARCH = 1000
 
 
+def _array(value: Any) -> Any:
+    if not isinstance(value, list):
+        raise wrong("must be an array of strings")
+    return value
+
+
 def _without_duplicates(tags: list[str]) -> list[str]:
     unique = list(dict.fromkeys(tags))
     if len(unique) > MOST_TAGS:
@@ -34,7 +40,8 @@ Title = Annotated[str, Text(255, trimmed=True)]
 Description = Annotated[str, Text(1000)]
 Body = Annotated[str, Text(1_000_000)]
 # FailFast: half a million wrong tags in one body would be as many errors, in half a gigabyte.
-TagList = Annotated[list[Annotated[str, Text(64, trimmed=True)]], FailFast(), AfterValidator(_without_duplicates)]
+Tag = Annotated[str, Text(64, trimmed=True)]
+TagList = Annotated[list[Tag], FailFast(), BeforeValidator(_array), AfterValidator(_without_duplicates)]
 
 
 class NewArticle(Model):

@@ -4,12 +4,14 @@ import json
 import logging
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bottle import HTTPError, Route, request, response
 
-from db import Refused, Unavailable
+from db import Refused, StartupError, TookTooLong, Unavailable
+from db.script import blank_comments
+from db.statements import SQLFile
 
 JSON = "application/json; charset=utf-8"
 
@@ -90,6 +92,11 @@ def database_unavailable() -> Problem:
     return Problem(503, {"database": "is not available; try again"}, **{"Retry-After": "1"})
 
 
+def took_too_long(field: str) -> Problem:
+    """The request would have read for too long; asking for less may help. `field` is what makes it long."""
+    return Problem(503, {field: "took too long"}, **{"Retry-After": "10"})
+
+
 # What a verdict of a SQL file, such as "comment: forbidden", is answered with.
 _VERDICTS = {
     "is invalid": 401,
@@ -100,7 +107,7 @@ _VERDICTS = {
     "is the last admin": 409,
     "is wrong or too old": 422,
 }
-_TOO_MANY = re.compile(r"too many; try again in (\d+) s")
+_TOO_MANY = re.compile(r"too many attempts; try again in (\d+) seconds?")
 
 # What a constraint of the schema means to the client who ran into it. SQLite names a CHECK by its name and
 # a UNIQUE by its columns. The models refuse such values before the database does; this is what answers
@@ -122,6 +129,29 @@ CONSTRAINTS = {
     "article_tags.tag_id, article_tags.article_id": (422, "tagList", "must not hold a tag twice"),
     "comments_body_length": (422, "body", "must have 1 to 65536 characters"),
 }
+
+
+# A text in a verdict's statement that is not compared with anything: a verdict, or a part of one.
+_TEXT = re.compile(r"'((?:[^']|'')*)'")
+_COMPARED = re.compile(
+    r"\bIN\s*\([^()]*\)|(?:=|<>|!=|<|>|->>?|\bIS(?:\s+NOT)?|\bLIKE|\bGLOB)\s*'(?:[^']|'')*'", re.IGNORECASE
+)
+_PARTS_OF_TOO_MANY = {": too many attempts; try again in ", " second", " seconds"}
+
+
+def require_declared(files: Iterable[SQLFile]) -> None:
+    """Raise StartupError for a verdict of a SQL file for which there is no response here."""
+    for file in files:
+        for statement in map(blank_comments, file.statements):
+            if not re.search(r"\bAS\s+verdict\b", statement, re.IGNORECASE):
+                continue
+            for text in _TEXT.findall(_COMPARED.sub("", statement)):
+                thing, colon, message = text.partition(": ")
+                if not (thing and colon and message in _VERDICTS) and text not in _PARTS_OF_TOO_MANY:
+                    raise StartupError(
+                        f"{file.path}: the verdict {text!r} is not declared; write 'thing: message', with one of the "
+                        f"messages of plugins/errors.py: {', '.join(_VERDICTS)}"
+                    )
 
 
 def refused(refusal: Refused) -> Problem:
@@ -156,6 +186,8 @@ class ErrorsPlugin:
             except Unavailable as error:
                 request_id = request.environ["rowboat.request_id"]
                 logging.getLogger("rowboat").warning("503: %s", error, extra={"request_id": request_id})
+                if isinstance(error, TookTooLong):
+                    return took_too_long("q" if request.query.q else "database")
                 return database_unavailable()
             except sqlite3.IntegrityError as error:
                 problem = violated(error)

@@ -10,9 +10,14 @@ from pydantic import BaseModel, ValidationError
 
 from config import Config
 from plugins import errors
+from plugins.messages import message_of
 
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_DEPTH = 100
+_MOST_ERRORS = 100
+
+# The labels of UTF-8 (https://encoding.spec.whatwg.org/#names-and-labels).
+_UTF_8 = {"utf-8", "utf8", "unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "x-unicode20utf8"}
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -87,7 +92,7 @@ class BodyPlugin:
             sent = _json_object(_body()).get(key)
             if not isinstance(sent, dict):
                 raise errors.invalid({key: "can't be blank"})
-            value = validated(model, sent, self._config)
+            value = validated(model, sent, self._config, whole=key)
             if not value.model_fields_set:
                 raise errors.invalid({key: "can't be blank"})
             return callback(**{key: value}, **arguments)
@@ -103,7 +108,7 @@ def _body() -> bytes:
         raise errors.body_too_large(MAX_BODY_BYTES)
     media_type, *parameters = (part.strip().lower() for part in environ.get("CONTENT_TYPE", "").split(";"))
     charsets = [part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")]
-    if media_type != "application/json" or any(charset != "utf-8" for charset in charsets):
+    if media_type != "application/json" or not _UTF_8.issuperset(charsets):
         raise errors.body_type_unsupported("must be sent as Content-Type: application/json, in UTF-8")
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise errors.body_type_unsupported("must be sent without a Content-Encoding")
@@ -137,30 +142,29 @@ def _deeper_than(depth: int, value: Any) -> bool:
     return bool(level)
 
 
-def validated(model: type[AnyModel], sent: dict[str, Any], config: Config | None = None) -> AnyModel:
-    """What was sent, as the model. Raises the 422 that names every wrong field."""
+def validated(
+    model: type[AnyModel], sent: dict[str, Any], config: Config | None = None, whole: str = "query"
+) -> AnyModel:
+    """What was sent, as the model.
+
+    Raises the 422 that names every wrong field by its path, such as items/1/quantity, at most 100 of them. `whole` is
+    the name of all of it, for a rule about several fields."""
     try:
         return model.model_validate(sent, context=config)
     except ValidationError as invalid:
         messages: dict[str, str] = {}
-        for error in invalid.errors(include_url=False):
-            messages.setdefault(str(error["loc"][0]), _message(error))
+        for error in invalid.errors(include_url=False)[:_MOST_ERRORS]:
+            messages.setdefault(_path(error["loc"], sent) or whole, message_of(error))
         raise errors.invalid(messages) from None
 
 
-def _message(error: Any) -> str:
-    match error["type"]:
-        case "missing":
-            return "can't be blank"
-        case "literal_error" | "bool_type" if error["input"] is None:
-            return "can't be blank"
-        case "literal_error":
-            return f"must be {error['ctx']['expected']}"
-        case "bool_type":
-            return "must be true or false"
-        case "string_type":
-            return "can't be blank" if error["input"] is None else "must be a string"
-        case "list_type":
-            return "must be an array of strings"
-        case _:
-            return str(error["msg"])
+def _path(location: tuple[int | str, ...], sent: Any) -> str:
+    """Where in what was sent an error lies. pydantic's location also names the choices of unions, which nobody sent."""
+    path = []
+    for number, part in enumerate(location, 1):
+        if (part in sent) if isinstance(sent, dict) else isinstance(sent, list) and part in range(len(sent)):
+            sent = sent[part]
+        elif not (isinstance(sent, dict) and number == len(location)):  # else it is missing there
+            continue
+        path.append(str(part))
+    return "/".join(path)

@@ -321,7 +321,7 @@ def test_deletion_needs_the_password_and_guesses_are_limited(api, clock, content
         assert refusal == {"password": "is wrong"}
 
     right = {"user": {"password": PASSWORD, "content": content}}
-    assert ann.refusal(429, "DELETE", "/user", right) == {"login": "too many; try again in 1 s"}
+    assert ann.refusal(429, "DELETE", "/user", right) == {"login": "too many attempts; try again in 1 second"}
     assert ann.me() == before
     bob.leaves(content)
     clock.advance(seconds=1)

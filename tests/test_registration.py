@@ -92,7 +92,7 @@ def test_guesses_at_the_current_password_are_rate_limited(asks):
         ann.refusal(422, "PUT", "/user", guess)
 
     right = {"user": {"password": "battery staple", "currentPassword": PASSWORD}}
-    assert ann.refusal(429, "PUT", "/user", right) == {"login": "too many; try again in 1 s"}
+    assert ann.refusal(429, "PUT", "/user", right) == {"login": "too many attempts; try again in 1 second"}
 
 
 def test_failed_logins_do_not_count_as_guesses_at_the_current_password(asks):

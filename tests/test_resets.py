@@ -269,7 +269,9 @@ def test_the_fourth_request_for_an_email_has_to_wait(asks, db, clock):
     for email in ("ann@example.org", "unknown@example.org"):
         assert [asks_for(api, email) for _ in range(4)] == [(202, 0)] * 3 + [(429, 1)]
     body = {"user": {"email": "ANN@example.org"}}
-    assert api.refusal(429, "POST", "/users/password-reset", body) == {"reset": "too many; try again in 1 s"}
+    assert api.refusal(429, "POST", "/users/password-reset", body) == {
+        "reset": "too many attempts; try again in 1 second"
+    }
     assert sqlite(db, "SELECT count(*) FROM audit WHERE action = 'user.request_reset'") == [(6,)]
     clock.advance(minutes=10)
     assert [asks_for(api, "ann@example.org") for _ in range(2)] == [(202, 0), (429, 1)]

@@ -21,6 +21,7 @@ REFUSED = [
     ("ROWBOAT_WORKERS", "-1", "a whole number from 0 to 64"),
     ("ROWBOAT_PIN", "1", "one of on, off"),
     ("ROWBOAT_DRAIN_S", "soon", "a whole number from 0 to 3600"),
+    ("ROWBOAT_READ_LIMIT_MS", "0", "a whole number from 1 to 3600000"),
     ("ROWBOAT_LOG_FORMAT", "text", "one of auto, human, json"),
     ("ROWBOAT_SLOW_MS", "0", "a whole number from 1 to 3600000"),
     ("ROWBOAT_MIN_FREE_MB", "-1", "a whole number from 0 to 1000000000"),

@@ -252,20 +252,20 @@ def test_fifty_tags_of_64_characters_are_accepted(writer):
 
 
 @pytest.mark.parametrize(
-    ("tags", "message"),
+    ("tags", "field", "message"),
     [
-        (["row", "🚣" * 65], "is too long (maximum is 64 characters)"),
-        ([str(number) for number in range(51)], "is too long (maximum is 50 tags)"),
-        *((["row", blank], "can't be blank") for blank in ("", " \n", None)),
-        *((["row", value], "must be a string") for value in (1, ["sail"])),
-        (["row", "sa\0il"], "must not contain NUL"),
-        (["", 1, "🚣" * 65], "can't be blank"),
-        *((value, "must be an array of strings") for value in (None, "row", {"row": 1}, 1)),
+        (["row", "🚣" * 65], "tagList/1", "is too long (maximum is 64 characters)"),
+        ([str(number) for number in range(51)], "tagList", "is too long (maximum is 50 tags)"),
+        *((["row", blank], "tagList/1", "can't be blank") for blank in ("", " \n", None)),
+        *((["row", value], "tagList/1", "must be a string") for value in (1, ["sail"])),
+        (["row", "sa\0il"], "tagList/1", "must not contain NUL"),
+        (["", 1, "🚣" * 65], "tagList/0", "can't be blank"),
+        *((value, "tagList", "must be an array of strings") for value in (None, "row", {"row": 1}, 1)),
     ],
 )
-def test_a_list_of_tags_with_any_error_is_refused(writer, tags, message):
+def test_a_list_of_tags_with_any_error_is_refused(writer, tags, field, message):
     for method in ("POST", "PUT"):
-        assert writer.errors(method, "article", tagList=tags) == {"tagList": message}
+        assert writer.errors(method, "article", tagList=tags) == {field: message}
 
 
 def test_tags_are_trimmed_and_deduplicated_before_they_are_counted(writer):
@@ -307,7 +307,7 @@ def test_tags_are_trimmed_and_deduplicated_before_they_are_counted(writer):
             "POST",
             "article",
             {"title": MISSING, "description": None, "body": "", "tagList": ["", "\0", 1]},
-            dict.fromkeys(("title", "description", "body", "tagList"), "can't be blank"),
+            dict.fromkeys(("title", "description", "body", "tagList/0"), "can't be blank"),
         ),
         (
             "PUT",

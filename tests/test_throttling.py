@@ -83,7 +83,9 @@ def test_the_right_password_has_to_wait_too_and_then_resets_the_count(api, clock
 
     assert [logs_in(api, PASSWORD) for _ in range(20)] == [(429, 1)] * 20
     credentials = {"user": {"email": "ann@example.org", "password": PASSWORD}}
-    assert api.refusal(429, "POST", "/users/login", credentials) == {"login": "too many; try again in 1 s"}
+    assert api.refusal(429, "POST", "/users/login", credentials) == {
+        "login": "too many attempts; try again in 1 second"
+    }
     clock.advance(seconds=0.999)
     assert logs_in(api, PASSWORD) == (429, 1)
     clock.advance(seconds=0.001)
@@ -299,7 +301,7 @@ def test_after_100_registrations_an_email_has_to_wait_and_no_account_is_created(
 
     refusal = api.refusal(429, "POST", "/users", {"user": user})
 
-    assert refusal == {"registration": "too many; try again in 1 s"}
+    assert refusal == {"registration": "too many attempts; try again in 1 second"}
     assert sqlite(db, "SELECT count(*) FROM users") == [(1,)]
 
 
@@ -312,7 +314,7 @@ def test_trying_many_emails_has_to_wait(api, db, clock):
     probe = {"user": {"email": "bob@example.org"}}
 
     assert ann.refusal(409, "PUT", "/user", probe) == {"email": "has already been taken"}
-    assert ann.refusal(429, "PUT", "/user", probe) == {"user": "too many; try again in 1 s"}
+    assert ann.refusal(429, "PUT", "/user", probe) == {"user": "too many attempts; try again in 1 second"}
     assert ann.changes(bio="Rows at dawn")["bio"] == "Rows at dawn"
     assert bob.changes(email="bob@example.com")["email"] == "bob@example.com"
 
@@ -337,7 +339,7 @@ def test_after_so_many_posts_in_an_hour_a_writer_has_to_wait(asks, clock, what):
     }[what]
 
     assert {attempt(ann, "POST", path, body) for _ in range(3)} == {(201, 0)}
-    assert ann.refusal(429, "POST", path, body) == {what: "too many; try again in 1 s"}
+    assert ann.refusal(429, "POST", path, body) == {what: "too many attempts; try again in 1 second"}
     assert attempt(bob, "POST", path, body) == (201, 0)
     clock.advance(hours=1)
     assert {attempt(ann, "POST", path, body) for _ in range(3)} == {(201, 0)}

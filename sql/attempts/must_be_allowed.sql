@@ -6,10 +6,15 @@
 --
 -- Returns one verdict, which says for how many seconds to wait; NULL when nobody has to.
 
-SELECT :what || ': too many; try again in ' || ((max(waits_until_ms) - :now_ms + 999) / 1000) || ' s' AS verdict
-  FROM attempts
- WHERE subject IN (SELECT value ->> 'subject' FROM json_each(:limits))
-   AND waits_until_ms > :now_ms
-   -- The longest wait, and a minute for who looked at the clock first and is asked later. What is longer than that
-   -- comes of a clock that has jumped back, and nobody is to suffer from it.
-   AND waits_until_ms <= :now_ms + 1024000 + 60000;
+WITH
+longest_wait AS (
+    SELECT (max(waits_until_ms) - :now_ms + 999) / 1000 AS seconds
+      FROM attempts
+     WHERE subject IN (SELECT value ->> 'subject' FROM json_each(:limits))
+       AND waits_until_ms > :now_ms
+       -- The longest wait, and a minute for requests that read the clock first and are checked later. A longer wait
+       -- means that the clock has jumped back; it does not count.
+       AND waits_until_ms <= :now_ms + 1024000 + 60000
+)
+SELECT :what || ': too many attempts; try again in ' || seconds || iif(seconds = 1, ' second', ' seconds') AS verdict
+  FROM longest_wait;

@@ -447,7 +447,7 @@ def test_a_rebuilt_table_keeps_the_rows_and_triggers_that_refer_to_it(scripts, l
 
 def test_foreign_keys_stay_on_unless_the_first_comment_turns_them_off(scripts):
     scripts.add("harbour", HARBOUR)
-    path = scripts.add("trip", "INSERT INTO trips (boat_id, day) VALUES (9, 'Monday');\n-- foreign_keys: off\n")
+    path = scripts.add("trip", "INSERT INTO trips (boat_id, day) VALUES (9, 'Monday');\n")
 
     assert scripts.refusal().startswith(f"{path}:1: FOREIGN KEY constraint failed; in: INSERT INTO trips")
 
@@ -455,7 +455,7 @@ def test_foreign_keys_stay_on_unless_the_first_comment_turns_them_off(scripts):
 def test_foreign_keys_are_on_again_for_the_next_script(scripts):
     scripts.add("harbour", HARBOUR)
     scripts.add("length", LONGER_BOATS)
-    scripts.add("end", "DELETE FROM boats WHERE id = 1;")
+    scripts.add("end", "DELETE FROM boats WHERE id = 1; DELETE FROM trips WHERE false;")
 
     scripts.migrate()
 
@@ -467,7 +467,10 @@ def test_foreign_keys_are_on_again_for_the_next_script(scripts):
     [
         ("DELETE FROM boats WHERE id = 1;", "would leave a row of trips without its row in boats"),
         ("DELETE FROM crews WHERE id = 4;", "would leave row 7 of rowers without its row in crews"),
-        ("DROP TABLE crews;", "would leave row 7 of rowers without its row in crews"),
+        (
+            "DROP TABLE crews;",
+            "would leave rowers with a foreign key to crews.id, which does not exist; rebuild that table, too",
+        ),
         (
             "DROP TABLE clubs;\nCREATE TABLE clubs (name TEXT);",
             'foreign key mismatch - "crews" referencing "clubs"; nothing of it was kept',

@@ -1,0 +1,31 @@
+"""Every verdict of a SQL file has a response; one that has none stops the program at start."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from db import StartupError
+from plugins.errors import require_declared
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'article: frozen' AS verdict",
+        "SELECT 'forbidden' AS verdict",
+        "SELECT ': forbidden' AS verdict",
+        "SELECT CASE WHEN role IN ('admin') THEN 'article: frozen' END AS verdict FROM users",
+        "SELECT iif(role = 'admin', 'article: not found', 'article: gone') as Verdict FROM users",
+        "SELECT 'article: ' || 'frozen' AS verdict",
+    ],
+)
+def test_an_undeclared_verdict_stops_the_program(sql_files, statement):
+    odd = replace(sql_files["articles/must_exist"], path=Path("sql/odd.sql"), statements=(statement,))
+
+    with pytest.raises(StartupError, match=r"sql/odd\.sql: the verdict '.*' is not declared"):
+        require_declared([odd])
+
+
+def test_the_verdicts_of_sql_are_declared(sql_files):
+    require_declared(sql_files.values())
