@@ -17,6 +17,7 @@ from db.backup import back_up
 from db.connection import WAL_BYTES
 from db.restore import SOUND_SQLITE, problems, rebuild_search
 from db.restore import restore as put_back
+from handlers.words import index, wrongly_indexed
 
 # So many wrong counters are shown; there may be as many as rows.
 _MOST_SHOWN = 20
@@ -92,9 +93,11 @@ def check(repair: bool, **flags: Any) -> None:
         click.echo(f"{wal} has {wal.stat().st_size >> 20} MiB: ROWBOAT_CHECKPOINT is off, so that Litestream must run.")
     found = list(problems(database, project().schema))
     if repair and not any(line.startswith("integrity: ") for line in found):
+        rebuild_search(database)
         with open_database(**flags) as opened:
             opened.write("counters/rebuild")
-        rebuild_search(database)
+            for article in wrongly_indexed(opened):
+                index(opened, article)
         found = list(problems(database, project().schema))
     if not found:  # else the files may not fit the schema
         with open_database(**flags) as opened:
@@ -102,6 +105,8 @@ def check(repair: bool, **flags: Any) -> None:
                 f"counters: {counter} of {row} is {kept}, and should be {counted}"
                 for counter, row, kept, counted in opened.rows("counters/wrong")[1]
             ]
+            if wrong := sum(1 for _ in wrongly_indexed(opened)):
+                found.append(f"search: {wrong} articles are not found by their words; `check --repair` indexes them")
     for line in found[:_MOST_SHOWN]:
         click.echo(line)
     if len(found) > _MOST_SHOWN:

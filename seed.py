@@ -12,6 +12,7 @@ from clock import format_time
 from db import Database, Refused
 from handlers.articles import slug_words
 from handlers.fields import fold
+from handlers.words import search_index
 from passwords import digest, hash_password
 
 PASSWORD = "rowboat-demo"
@@ -102,14 +103,17 @@ def _article(database: Database, everyone: list[int], number: int, chance: rando
     slug = f"{slug_words(title)}-{chance.getrandbits(32):08x}"
     published = _BEGIN + timedelta(hours=3 * number, minutes=chance.randrange(120))
     body = "\n\n".join([f"## {title}", *chance.sample(paragraphs, k=chance.randint(2, len(paragraphs)))])
+    description = f"{paragraphs[0].split('.')[0].replace('*', '')}."
     yield database.submit(
         "articles/create",
+        "articles/index",
         "articles/set_tags",
         me=_popular(chance, everyone),
         slug=slug,
         title=title,
-        description=f"{paragraphs[0].split('.')[0].replace('*', '')}.",
+        description=description,
         body=body,
+        **search_index(title, description, body),
         tags=json.dumps(chance.sample(subject["tags"], k=chance.randint(1, len(subject["tags"])))),
         now=format_time(published),
     )

@@ -21,6 +21,7 @@ from argon2.low_level import Type, hash_secret
 
 from bench.texts import TOPICS, Texts, slug_suffix
 from db.migrations import migrate
+from handlers.words import words
 
 HOME = Path(__file__).resolve().parent.parent
 PASSWORD = "rowboat-bench"
@@ -97,11 +98,9 @@ def verify(connection: sqlite3.Connection) -> None:
 def _put_aside(connection: sqlite3.Connection) -> list[str]:
     """Drop what slows a load; returns the statements that put it back, rebuilt."""
     schema = connection.execute("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
-    searches = [name for kind, name, sql in schema if kind == "table" and "using fts5" in sql.lower()]
-    aside = [f"INSERT INTO {name} ({name}) VALUES ('rebuild')" for name in searches]
+    aside = []
     for kind, name, sql in schema:
-        keeps_search = any(search in sql for search in searches)
-        if kind == "index" or (kind == "trigger" and (name in _COMPUTED or keeps_search)):
+        if kind == "index" or (kind == "trigger" and name in _COMPUTED):
             connection.execute(f"DROP {kind} {name}")
             aside.append(sql)
     return aside
@@ -127,6 +126,11 @@ class _Rows:
         self._fill("tags (id, name, articles_count)", self._all_tags())
         columns = "id, author_id, slug, title, description, favorites_count, created_at, updated_at, body"
         self._fill(f"articles ({columns})", self._all_articles())
+        self._connection.create_function("words", 1, words, deterministic=True)
+        self._connection.execute(
+            "INSERT INTO article_search (rowid, title, description, body) "
+            "SELECT id, words(title), words(description), words(body) FROM articles"
+        )
         self._connection.execute("INSERT INTO slugs (slug, article_id) SELECT slug, id FROM articles ORDER BY slug")
         self._connection.execute("UPDATE totals SET total = ? WHERE name = 'articles'", (self._articles,))
         self._fill("comments (article_id, author_id, body, created_at)", self._all_comments())

@@ -13,13 +13,16 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from handlers.fields import Model, Page, Text, fold, optional, page_answer, wrong
+from handlers.fields import Model, Page, Text, fold, nfc, optional, page_answer, wrong
 from handlers.profiles import Profile
+from handlers.words import query as search_query
+from handlers.words import search_index
 from plugins import errors
 
 MOST_TAGS = 50
+LONGEST_TAG = 64
 
-# Ranking looks at every match, so nobody pages through thousands of them.
+# Each page of a search sorts all matches, so the depth is limited.
 DEEPEST_SEARCH = 1000
 
 
@@ -40,7 +43,7 @@ Title = Annotated[str, Text(255, trimmed=True)]
 Description = Annotated[str, Text(1000)]
 Body = Annotated[str, Text(1_000_000)]
 # FailFast: half a million wrong tags in one body would be as many errors, in half a gigabyte.
-Tag = Annotated[str, Text(64, trimmed=True)]
+Tag = Annotated[str, Text(LONGEST_TAG, trimmed=True, nfc=True)]
 TagList = Annotated[list[Tag], FailFast(), BeforeValidator(_array), AfterValidator(_without_duplicates)]
 
 
@@ -101,7 +104,9 @@ class Filters(Page):
     tag: str = optional(description="Only articles with this tag.")
     author: str = optional(description="Only articles by the user of this name.")
     favorited: str = optional(description="Only articles that the user of this name likes.")
-    q: Annotated[str, Text(200)] = optional(description="Only articles with all these words, best first.")
+    q: Annotated[str, Text(200)] = optional(
+        description="Only articles with all these words; those with the words in their title first."
+    )
 
 
 def slug_words(title: str) -> str:
@@ -115,7 +120,7 @@ def new_slug(title: str) -> str:
 
 
 def list_articles(db: Database, me: int | None, query: Filters) -> str:
-    """Articles, newest first, or those with the words of `q`, best first; of several filters, all must pass."""
+    """Articles, newest first; with `q`, those with its words, titles first. Of several filters, all must pass."""
     if query.q is not None:
         finder = "articles/search"
         _require_searchable(query)
@@ -127,8 +132,8 @@ def list_articles(db: Database, me: int | None, query: Filters) -> str:
         finder,
         "articles/list",
         me=me,
-        words=query.q and search_words(query.q),
-        tag=query.tag,
+        words=query.q and search_query(query.q),
+        tag=query.tag and nfc(query.tag, LONGEST_TAG),
         author=query.author and fold(query.author),
         favorited=query.favorited and fold(query.favorited),
         before=query.before,
@@ -136,11 +141,6 @@ def list_articles(db: Database, me: int | None, query: Filters) -> str:
         offset=query.offset,
     )
     return page_answer(found)
-
-
-def search_words(text: str) -> str:
-    """Any text as a query of FTS5 for all its words or beginnings of words; operators mean nothing in it."""
-    return " ".join('"' + word.replace('"', '""') + '"*' for word in text.split())
 
 
 def _require_searchable(query: Filters) -> None:
@@ -170,6 +170,7 @@ def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
         "users/must_be_active",
         "attempts/must_be_allowed",
         "articles/create",
+        "articles/index",
         "articles/set_tags",
         "attempts/count",
         "articles/render",
@@ -179,6 +180,7 @@ def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
         description=article.description,
         body=article.body,
         tags=json.dumps(article.tags),
+        **search_index(article.title, article.description, article.body),
         now=db.clock.now(),
         now_ms=db.clock.milliseconds(),
         **throttle.posts("articles", me, config),
@@ -193,6 +195,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
         "users/must_be_active",
         "articles/must_be_mine",
         "articles/update",
+        "articles/index",
         "articles/set_tags",
         "articles/render",
         me=me,
@@ -200,6 +203,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
         changes=json.dumps(changes),
         words=slug_words(article.title) if "title" in changes else None,
         tags=json.dumps(tags) if tags is not None else None,
+        **search_index(article.title, article.description, article.body),
         now=db.clock.now(),
     )
 

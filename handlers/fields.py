@@ -33,22 +33,33 @@ def optional(**described: Any) -> Any:
     return Field(default=None, **described)
 
 
+def nfc(text: str, most: int) -> str:
+    """The text in Unicode's normalization form C.
+
+    What is longer than `most` characters in that form may stay as it is: no character has more than four in form D, and
+    normalizing takes the square of the length."""
+    return unicodedata.normalize("NFC", text) if len(text) <= 4 * most else text
+
+
 @dataclass(frozen=True)
 class Text:
     """Annotates a str with its limits in characters. NUL is refused everywhere: SQLite would end the text there.
 
-    A `trimmed` text loses the blanks around it; others are kept as they were sent. Unless `blank` is allowed,
-    a text must hold more than blanks."""
+    A `trimmed` text loses the blanks around it, an `nfc` one is normalized; others are kept as they were sent. Unless
+    `blank` is allowed, a text must hold more than blanks."""
 
     most: int | None
     least: int = 1
     trimmed: bool = False
     blank: bool = False
+    nfc: bool = False
 
     def check(self, value: str) -> str:
         """The text, trimmed where it is to be. Raises what is wrong with it."""
         if self.trimmed:
             value = value.strip()
+        if self.nfc and self.most is not None:
+            value = nfc(value, self.most)
         if not self.blank and not value.strip():
             raise wrong("can't be blank")
         if "\0" in value:

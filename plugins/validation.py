@@ -46,9 +46,11 @@ def _require_text(part: str, sent: bytes) -> None:
 
 
 def sent_query() -> dict[str, str]:
-    """What stands behind the `?` of the current request, by name; of a name that appears twice, the last."""
+    """What stands behind the `?` of the current request, by name; of a name that appears twice, the last.
+
+    Blank values are left out: forms send a field that is empty, too."""
     text = request.environ.get("QUERY_STRING", "").encode("latin-1").decode()
-    return dict(parse_qsl(text, keep_blank_values=True))
+    return {name: value for name, value in parse_qsl(text) if value.strip()}
 
 
 class QueryPlugin:

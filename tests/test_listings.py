@@ -93,7 +93,7 @@ def test_limit_and_offset_select_a_part_of_the_listing(api, db):
         assert page["articlesCount"] == 120, query + filters
 
 
-NO_NUMBERS = ["", " ", "x", "-1", "+1", "1.0", "1e1", "1_0", "0x10", " 1", "1 ", "1,0", "null", "１", "٣", "¹"]
+NO_NUMBERS = ["x", "-1", "+1", "1.0", "1e1", "1_0", "0x10", " 1", "1 ", "1,0", "null", "１", "٣", "¹"]
 UNUSABLE = [("limit", value) for value in [*NO_NUMBERS, "0", "-0", "00"]]
 UNUSABLE += [("offset", value) for value in [*NO_NUMBERS, "-0", "100001", "1" + "0" * 40, "0" * 40 + "100001"]]
 
@@ -194,7 +194,7 @@ def cursor(text):
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-NO_CURSORS = ["", "x", "1", "20", "before:20", "%C3%A9", "____"]
+NO_CURSORS = ["x", "1", "20", "before:20", "%C3%A9", "____"]
 NO_CURSORS += map(
     cursor, ["20", "after:20", "before:", "before:x", "before:0", "before:-1", "before:020", "before: 20"]
 )
@@ -260,14 +260,6 @@ def a_small_town(api):
         people[article["author"]].deletes(article["slug"])
         articles.remove(article)
     return people, articles
-
-
-def test_a_blank_filter_matches_nothing(api):
-    ann = api.someone("ann")
-    ann.likes(ann.writes("Rowing at dawn", "river"))
-
-    for query in ("tag=", "author=", "favorited="):
-        assert api.get(f"/articles?{query}").json == {"articles": [], "articlesCount": 0}
 
 
 # Escaped, or as raw UTF-8, which WSGI passes on as Latin-1.

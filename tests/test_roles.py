@@ -133,10 +133,7 @@ def test_a_page_has_at_most_a_hundred_accounts(api, db, promote):
 @pytest.mark.parametrize(
     ("query", "errors"),
     [
-        ({"q": ""}, {"q": "can't be blank"}),
-        ({"q": " \n"}, {"q": "can't be blank"}),
         ({"q": "a" * 255}, {"q": "is too long (maximum is 254 characters)"}),
-        ({"role": ""}, {"role": "must be 'member', 'moderator' or 'admin'"}),
         ({"role": "Admin"}, {"role": "must be 'member', 'moderator' or 'admin'"}),
         ({"role": "deleted"}, {"role": "must be 'member', 'moderator' or 'admin'"}),
         ({"limit": "0"}, {"limit": "must be a whole number, 1 or more"}),

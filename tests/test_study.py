@@ -398,7 +398,7 @@ def test_a_writing_file_is_explained_and_never_run(study, db):
     assert "Looks up slugs by slug in its primary key" in text_of(page)
     assert "articles : deletes" in text_of(page)
     assert "totals : reads (by trigger articles_after_delete_count), updates" in text_of(page)
-    assert "inserts (by trigger articles_after_delete_search)" in text_of(page)
+    assert "deletes (by trigger articles_after_delete_search)" in text_of(page)
     assert sqlite(db, "SELECT count(*) FROM articles") == [(2,)]
     with pytest.raises(running.Unusable, match="writes"):
         running.run(db, db.files["articles/delete"], {"slug": "x", "me": 1})
@@ -657,7 +657,7 @@ def test_each_column_is_listed_as_shown_or_hidden_by_its_name(db):
 
 WRITES = """
 DELETE FROM articles; UPDATE users SET role = 'admin'; INSERT INTO tags (name) VALUES ('x');
-INSERT INTO article_search (article_search) VALUES ('delete-all'); CREATE TABLE boats (name);
+INSERT INTO article_search (article_search) VALUES ('optimize'); CREATE TABLE boats (name);
 CREATE TEMP TABLE boats AS SELECT * FROM users; DROP TABLE comments; ATTACH ':memory:' AS other;
 PRAGMA query_only = OFF; PRAGMA writable_schema = ON; PRAGMA trusted_schema = ON; BEGIN IMMEDIATE;
 VACUUM INTO '/tmp/stolen.db'; REINDEX; ANALYZE; SELECT load_extension('x')

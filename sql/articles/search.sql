@@ -1,4 +1,5 @@
--- One page of the articles in which words are found, best first, and how many there are.
+-- One page of the articles in which words are found, and how many there are: first those with all words in the title, then
+-- those with all words in title and description, then the rest; in each group the newest first.
 --
 --   :words      TEXT         a query of FTS5, such as: "row"* "dawn"*
 --   :tag        TEXT | NULL  only articles with this tag
@@ -8,7 +9,7 @@
 --   :offset     INTEGER      how many articles to skip
 --
 -- Returns one row for sql/articles/list.sql: page (a JSON array of ids), total, next (always NULL:
--- an order by rank has no cursor). Of more than 10,000 matches the newest 10,000 count.
+-- such an order has no cursor). Of more than 10,000 matches the newest 10,000 count.
 
 WITH
 asked AS MATERIALIZED (
@@ -18,7 +19,7 @@ asked AS MATERIALIZED (
 ),
 -- FTS5 walks its matches by rowid, backwards as well: the newest ones cost no sorting.
 matching AS MATERIALIZED (
-    SELECT rowid AS id, bm25(article_search) AS score
+    SELECT rowid AS id
       FROM article_search
      WHERE article_search MATCH :words
        AND (:tag IS NULL OR EXISTS (
@@ -33,9 +34,26 @@ matching AS MATERIALIZED (
      ORDER BY rowid DESC
      LIMIT 10000
 ),
--- bm25 is the smaller the better; equally good ones come newest first.
+-- The same words in fewer columns, as far back as the oldest of the matches.
+in_title AS MATERIALIZED (
+    SELECT rowid AS id
+      FROM article_search
+     WHERE article_search MATCH 'title : (' || :words || ')'
+       AND rowid >= (SELECT min(id) FROM matching)
+),
+in_title_or_description AS MATERIALIZED (
+    SELECT rowid AS id
+      FROM article_search
+     WHERE article_search MATCH '{title description} : (' || :words || ')'
+       AND rowid >= (SELECT min(id) FROM matching)
+),
 page AS MATERIALIZED (
-    SELECT id FROM matching ORDER BY score, id DESC LIMIT :limit OFFSET :offset
+    SELECT id
+      FROM matching
+     ORDER BY id NOT IN (SELECT id FROM in_title),
+              id NOT IN (SELECT id FROM in_title_or_description),
+              id DESC
+     LIMIT :limit OFFSET :offset
 )
 SELECT (SELECT json_group_array(id) FROM page) AS page,
        (SELECT count(*) FROM matching)         AS total,

@@ -24,8 +24,8 @@ MANY = 50
 ORPHANS = [
     """SELECT id FROM articles
         WHERE NOT EXISTS (SELECT 1 FROM slugs WHERE slugs.slug = articles.slug AND article_id = articles.id)""",
-    "SELECT id FROM article_search_docsize WHERE id NOT IN (SELECT id FROM articles)",
-    "SELECT id FROM articles WHERE id NOT IN (SELECT id FROM article_search_docsize)",
+    "SELECT id FROM article_search_content WHERE id NOT IN (SELECT id FROM articles)",
+    "SELECT id FROM articles WHERE id NOT IN (SELECT id FROM article_search_content)",
     """SELECT subject FROM attempts
         WHERE subject LIKE '% of user %'
           AND CAST(substr(subject, instr(subject, ' of user ') + 9) AS INTEGER) NOT IN (SELECT id FROM users)""",
