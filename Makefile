@@ -17,7 +17,7 @@ demo: install             ## the same, with demo content in data/demo.db
 	test -e data/demo.db || { rm -f data/seeding.db*; \
 		$(BIN)/python app.py seed --database data/seeding.db && mv data/seeding.db data/demo.db; }
 	@echo "Study the SQL: http://127.0.0.1:$${ROWBOAT_PORT:-8080}/study"
-	$(BIN)/python app.py serve --database data/demo.db
+	ROWBOAT_STUDY=on $(BIN)/python app.py serve --database data/demo.db
 
 test: .venv/tests         ## the tests that run in one process, without a server; under a minute
 	$(PYTEST) $(IN_PROCESS) --randomly-seed=$(SEED)

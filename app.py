@@ -19,9 +19,9 @@ from health import readiness
 from metrics import CONTENT_TYPE, Metrics
 from middleware import (
     WSGIApplication,
-    is_in_study_mode,
     with_cors,
     with_errors,
+    with_one_spelling,
     with_records,
     with_request_id,
     with_security_headers,
@@ -92,38 +92,44 @@ def make_app(
         app.route([prefix + path for prefix in PREFIXES], method, handler, **options)
     _add_documents(app, config)
     _add_health(app, readiness(config, database, is_draining))
-    _add_metrics(app, config, database, metrics)
-    answers = with_errors(with_server_timing(with_cache(app, database), config))
+    if config.metrics_token:
+        _add_metrics(app, config.metrics_token, database, metrics)
+    answers = with_cache(app, database)
+    answers = with_errors(with_server_timing(answers) if config.study == "on" else answers)
     answers = with_security_headers(with_cors(answers, config.cors_origins))
-    whole = with_request_id(with_records(answers, database, metrics, config))
+    words: set[str] = set()
+    whole = with_request_id(with_one_spelling(with_records(answers, database, metrics, config), words))
     _add_study(app, config, database, whole)
+    words |= {part for route in app.routes for part in route.rule.split("/") if part and "<" not in part}
     return whole
 
 
 @functools.cache
-def document() -> str:
-    """The OpenAPI document as JSON text."""
+def document(prefix: str = "") -> str:
+    """The OpenAPI document as JSON text; `prefix` is the path under which a proxy serves all of this."""
     import openapi  # not before somebody asks: it loads a megabyte
 
-    return json.dumps(openapi.build(routes(), VERSION), ensure_ascii=False)
+    return json.dumps(openapi.build(routes(), VERSION, prefix), ensure_ascii=False)
 
 
 @functools.cache
-def _document_with_samples() -> str:
+def _document_with_samples(prefix: str) -> str:
     from study import reference  # not before somebody asks
 
-    return reference.with_samples(document(), routes())
+    return reference.with_samples(document(prefix), routes(), prefix)
 
 
 def _add_documents(app: Bottle, config: Config) -> None:
     """What describes the API: the OpenAPI document, a viewer for it at /docs, and at / where to find them."""
-    index = json.dumps({"rowboat": VERSION, "api": "/api/v1", "openapi": "/api/v1/openapi.json", "docs": "/docs"})
+    prefix = config.prefix
+    at = {"api": "/api/v1", "openapi": "/api/v1/openapi.json", "docs": "/docs"}
+    index = json.dumps({"rowboat": VERSION} | {name: prefix + path for name, path in at.items()})
     skip = ["database"]
 
     def page(name: str) -> HTTPResponse:
         from study import reference  # not before somebody asks
 
-        return reference.page(name, version=VERSION, study=is_in_study_mode(request.environ, config))
+        return reference.page(name, prefix, version=VERSION, study=config.study == "on")
 
     def home() -> HTTPResponse:
         if request.get_header("Accept", "").startswith("text/html"):  # as browsers do, and programs do not
@@ -135,11 +141,11 @@ def _add_documents(app: Bottle, config: Config) -> None:
 
         return reference.file(name)
 
-    app.route([f"{prefix}/openapi.json" for prefix in PREFIXES], "GET", document, skip=skip)
+    app.route([f"{each}/openapi.json" for each in PREFIXES], "GET", lambda: document(prefix), skip=skip)
     app.route(PREFIXES, "GET", lambda: index, skip=skip)
     app.route("/", "GET", home, skip=skip)
     app.route("/docs", "GET", lambda: page("reference.html"), skip=skip)
-    app.route("/docs/openapi.json", "GET", _document_with_samples, skip=skip)
+    app.route("/docs/openapi.json", "GET", lambda: _document_with_samples(prefix), skip=skip)
     app.route("/docs/<name>", "GET", file, skip=skip)
 
 
@@ -157,36 +163,30 @@ def _add_health(app: Bottle, look: Callable[[], tuple[bool, str]]) -> None:
     app.route("/readyz", "GET", ready, secret=True, skip=["database"])
 
 
-def _require_study_mode(config: Config) -> None:
-    """Raise Problem outside study mode, and to pages from elsewhere, for which browsers send an Origin."""
-    if "HTTP_ORIGIN" in request.environ or not is_in_study_mode(request.environ, config):
-        raise not_found("route")
-
-
-def _add_metrics(app: Bottle, config: Config, database: Database, metrics: Metrics) -> None:
-    """What Prometheus asks: with the token of the settings or, where there is none, in study mode."""
+def _add_metrics(app: Bottle, token: str, database: Database, metrics: Metrics) -> None:
+    """What Prometheus asks for, with this token."""
 
     def exposition() -> HTTPResponse:
-        if config.metrics_token:
-            if not hmac.compare_digest(sent_token().encode(), config.metrics_token.encode()):
-                raise token_invalid() if "HTTP_AUTHORIZATION" in request.environ else token_missing()
-        else:
-            _require_study_mode(config)
+        if not hmac.compare_digest(sent_token().encode(), token.encode()):
+            raise token_invalid() if "HTTP_AUTHORIZATION" in request.environ else token_missing()
         return HTTPResponse(metrics.exposition(database), 200, **_ASKED_ANEW | {"Content-Type": CONTENT_TYPE})
 
     app.route("/metrics", "GET", exposition, secret=True, skip=["database"])
 
 
 def _add_study(app: Bottle, config: Config, database: Database, whole: WSGIApplication) -> None:
-    """The pages of study/, in study mode alone."""
+    """The pages of study/, in study mode alone. Not for pages from elsewhere, for which browsers send an Origin."""
+    if config.study != "on":
+        return
 
     def page(path: str = "") -> HTTPResponse:
-        _require_study_mode(config)
+        if "HTTP_ORIGIN" in request.environ:
+            raise not_found("route")
         from study import pages  # not before somebody asks: it loads Pygments
 
-        return pages.answer(database, routes(), whole)
+        return pages.answer(database, routes(), whole, config)
 
-    app.route(["/study", "/study/", "/study/<path:path>"], "GET", page, secret=True, skip=["database"])
+    app.route(["/study", "/study/<path:path>"], "GET", page, secret=True, skip=["database"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Every setting, once: its name, its unit, its default, and why one would change it."""
 
 import dataclasses
+import functools
 import ipaddress
 import os
 import re
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 PREFIX = "ROWBOAT_"
 _FILE = PREFIX + "SETTINGS"
@@ -35,12 +38,33 @@ def _host(value: str) -> str:
     return value
 
 
-def _address(value: str) -> str:
+@functools.cache
+def networks(value: str) -> tuple[Network, ...]:
+    """The networks in a list of addresses and networks. Raises ValueError."""
+    return tuple(map(_network, value.replace(",", " ").split()))
+
+
+def _proxies(value: str) -> str:
     try:
-        address = ipaddress.ip_address(value) if value else ""
-        return str(getattr(address, "ipv4_mapped", None) or address)
+        networks(value)
     except ValueError:
-        raise ValueError("an IP address, such as 127.0.0.1, or empty") from None
+        raise ValueError("IP addresses and networks, such as 127.0.0.1 10.0.0.0/8 fd00::/8, or empty") from None
+    return value
+
+
+def _network(value: str) -> Network:
+    network = ipaddress.ip_network(value)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None:
+        return network
+    return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+
+
+def _prefix(value: str) -> str:
+    usable = re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value) and not {".", ".."} & set(value.split("/"))
+    if not usable:
+        raise ValueError("a path such as /club, without a slash at its end, or empty")
+    return value
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -73,11 +97,33 @@ def _switch(value: str) -> bool:
 
 
 def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(value.split())
-    for origin in origins:
-        if origin != "*" and ("://" not in origin or origin.endswith("/")):
-            raise ValueError("* or origins such as https://example.org, separated by blanks")
-    return origins
+    try:
+        return tuple(origin if origin == "*" else _origin(origin) for origin in value.split())
+    except ValueError:
+        raise ValueError("* or origins such as https://example.org, without a path, separated by blanks") from None
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it. Raises ValueError for what none sends (https://url.spec.whatwg.org/#origin)."""
+    found = re.fullmatch(
+        r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?", text.lower(), re.ASCII
+    )
+    if not (found and text.isascii()):
+        raise ValueError
+    scheme, host, port = found.groups()
+    if host.startswith("["):
+        host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+    elif re.search(r"(^|\.)([0-9]+|0x[0-9a-f]*)\.?$", host):  # browsers take it for an IPv4 address
+        host = str(ipaddress.IPv4Address(host))
+    elif "" in host.removesuffix(".").split("."):
+        raise ValueError
+    if port and int(port) > 65535:
+        raise ValueError
+    is_default = port is None or int(port) == _DEFAULT_PORTS.get(scheme)
+    return f"{scheme}://{host}" + ("" if is_default else f":{int(port)}")
 
 
 def _mail_server(value: str) -> str:
@@ -234,13 +280,21 @@ class Config:
         "So many copies does `serve` keep in backups/; it deletes older ones, also those that you wrote with `backup`.",
     )
     cors_origins: tuple[str, ...] = _setting(
-        ("*",), _origins, "The origins whose pages may call the API, separated by blanks; * is any."
+        ("*",),
+        _origins,
+        "The origins whose pages may call the API, such as https://example.org, separated by blanks; * is any.",
     )
-
+    prefix: str = _setting(
+        "",
+        _prefix,
+        "The path under which a proxy serves all of this, such as /club, if it strips that: pages, examples and "
+        "documents link to it.",
+    )
     trusted_proxy: str = _setting(
         "",
-        _address,
-        "The address of the proxy in front, which is then believed about whom it asks for; without one, empty.",
+        _proxies,
+        "The addresses and networks of the proxies in front, separated by blanks. In X-Forwarded-For the client is the "
+        "last address that is none of them.",
     )
     registration: str = _setting(
         "open", _one_of("open", "closed"), "Whether anybody may open an account; closed: only `user create` does."
@@ -282,7 +336,7 @@ class Config:
     metrics_token: str = _setting(
         "",
         _token,
-        "Prometheus sends it to /metrics as `Authorization: Bearer …`, 16 characters or more; empty: study mode alone.",
+        "Prometheus sends it to /metrics as `Authorization: Bearer …`, 16 characters or more; empty: no /metrics.",
         secret=True,
     )
     sentry_dsn: str = _setting(
@@ -293,9 +347,9 @@ class Config:
         secret=True,
     )
     study: str = _setting(
-        "local",
-        _one_of("local", "on", "off"),
-        "Who sees /study and which SQL ran: `local`, those on this machine, asking a name of it by no proxy; on, off.",
+        "off",
+        _one_of("on", "off"),
+        "on: everybody who reaches the server sees /study, nearly all of the database, and which SQL ran.",
     )
 
     @classmethod

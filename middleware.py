@@ -1,14 +1,14 @@
 """What surrounds every request, whether a route matches it or not, as WSGI middleware."""
 
-import functools
 import itertools
 import logging
 import re
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from config import Config
 from db import Database
@@ -27,16 +27,21 @@ _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECURITY_HEADERS = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
 _POLICY = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 
-# A name or an address of this machine, with a port or without.
-_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|::1|\[::1\])(:\d+)?", re.IGNORECASE | re.ASCII)
+# A request whose token is not valid is answered as an anonymous one where a token is optional (RFC 6750, section 3.1).
+_TOKEN_INVALID = ("WWW-Authenticate", 'Token error="invalid_token"')
+
+# What stands before the path when a client sends the whole URL (RFC 9112, section 3.2.2).
+_ORIGIN = re.compile(r"https?://[^/?]*", re.IGNORECASE)
 
 _KNOWN = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 _OUR_FAULT = b'{"errors": {"server": ["internal error"]}}'
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
-_REQUEST_HEADERS = "Authorization, Content-Type, If-None-Match, X-Requested-With, X-Request-Id"
-_EXPOSED = "Link, ETag, Retry-After, Server-Timing, X-Request-Id"
+_REQUEST_HEADERS = "Authorization, Content-Type, If-Match, If-None-Match, X-Requested-With, X-Request-Id"
+_EXPOSED = "Link, ETag, Retry-After, WWW-Authenticate, X-Request-Id"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_MAX_ASKED_BYTES = 1024
 _PREFLIGHT_SECONDS = "86400"
 
 
@@ -120,16 +125,46 @@ def with_errors(app: WSGIApplication) -> WSGIApplication:
     return answer
 
 
+def with_one_spelling(app: WSGIApplication, words: Collection[str]) -> WSGIApplication:
+    """Serve a path with a slash at its end like the one without it. Any other second spelling of a path is a 404.
+
+    `words` are the fixed parts of the routes; in other parts any character may be escaped. The path is compared as it
+    was sent: waitress decodes it and drops further slashes at its beginning, and a proxy's rule for /api/admin would
+    not be applied to //api/admin or /api%2Fadmin."""
+
+    def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        sent = _ORIGIN.sub("", environ["REQUEST_URI"], count=1).partition("?")[0] if "REQUEST_URI" in environ else path
+        if "//" in sent or ("%" in sent and "REQUEST_URI" in environ and _is_misspelled(sent, words)):
+            environ["PATH_INFO"] = "//"  # which no route has
+        elif len(path) > 1 and path[-1] == "/":
+            environ["PATH_INFO"] = path[:-1]
+        return app(environ, start_response)
+
+    return answer
+
+
+def _is_misspelled(sent: str, words: Collection[str]) -> bool:
+    """Whether a path has an escaped slash, or an escaped character in a fixed part of a route."""
+    return "%2f" in sent.lower() or any("%" in part and unquote(part) in words for part in sent.split("/"))
+
+
 def with_security_headers(app: WSGIApplication) -> WSGIApplication:
-    """Tell browsers to take each answer for the data that it is, and to run, frame and pass on nothing.
+    """Tell browsers to take each answer for the data that it is, and to run, frame and pass on nothing; and caches to
+    store no error.
 
     A page brings a Content-Security-Policy of its own.
     (https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html)"""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, own: Headers, exc_info: Any = None) -> Any:
-            policy = [] if _POLICY[0] in dict(own) else [_POLICY]
-            return start_response(status, own + _SECURITY_HEADERS + policy, exc_info)
+            names = {name for name, _ in own}
+            added = [] if _POLICY[0] in names else [_POLICY]
+            if status >= "4" and "Cache-Control" not in names:
+                added.append(("Cache-Control", "no-store"))
+            if environ.get("rowboat.session", ...) is None and not status.startswith("401"):
+                added.append(_TOKEN_INVALID)
+            return start_response(status, own + _SECURITY_HEADERS + added, exc_info)
 
         return app(environ, start)
 
@@ -143,15 +178,19 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
     anyone = "*" in origins
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        origin = environ.get("HTTP_ORIGIN")
+        origin: str = environ.get("HTTP_ORIGIN", "")
         headers: Headers = [("Vary", "Authorization, Origin")]
-        if origin and (anyone or origin in origins):
+        allowed = origin and (anyone or origin in origins)
+        if allowed:
             headers.append(("Access-Control-Allow-Origin", "*" if anyone else origin))
             headers.append(("Access-Control-Expose-Headers", _EXPOSED))
         if origin and environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
-            headers.append(("Access-Control-Allow-Methods", _METHODS))
-            headers.append(("Access-Control-Allow-Headers", _REQUEST_HEADERS))
-            headers.append(("Access-Control-Max-Age", _PREFLIGHT_SECONDS))
+            headers[0] = ("Vary", "Authorization, Origin, Access-Control-Request-Headers")
+            if allowed:
+                asked = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                headers.append(("Access-Control-Allow-Methods", _METHODS))
+                headers.append(("Access-Control-Allow-Headers", _allowed_headers(asked)))
+                headers.append(("Access-Control-Max-Age", _PREFLIGHT_SECONDS))
             start_response("204 No Content", headers)
             return []
         return app(environ, _adding(headers, start_response))
@@ -159,19 +198,25 @@ def with_cors(app: WSGIApplication, origins: tuple[str, ...]) -> WSGIApplication
     return answer
 
 
-def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
-    """Name the SQL files that ran for an answer, with their milliseconds, in Server-Timing: in study mode alone.
+def _allowed_headers(asked: str) -> str:
+    """The header names that a preflight asks for; our own where they are none, malformed or too long."""
+    names = [name for part in asked.split(",") if (name := part.strip(" \t"))]
+    well_formed = names and len(asked) <= _MAX_ASKED_BYTES and all(map(_HEADER_NAME.fullmatch, names))
+    return ", ".join(names) if well_formed else _REQUEST_HEADERS
 
-    Not where the route has the option secret=True: how long a login takes is nobody's business. Nothing runs
-    for an answer from memory. (https://www.w3.org/TR/server-timing/)"""
-    if config.study == "off" or (config.study == "local" and config.trusted_proxy):
-        return app
+
+def with_server_timing(app: WSGIApplication) -> WSGIApplication:
+    """Name the SQL files that ran for an answer, with their milliseconds, in Server-Timing, for pages of this server.
+
+    Not where the route has the option secret=True: how long a login takes is nobody's business; nor to pages of other
+    origins, for which browsers send an Origin. Nothing runs for an answer from memory.
+    (https://www.w3.org/TR/server-timing/)"""
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         ran = environ["rowboat.ran"]
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if ran and is_in_study_mode(environ, config) and not environ["bottle.route"].config.get("secret"):
+            if ran and "HTTP_ORIGIN" not in environ and not environ["bottle.route"].config.get("secret"):
                 files = ", ".join(f"{name.replace('/', '.')};dur={1000 * seconds:.3f}" for name, seconds in ran)
                 headers = [*headers, ("Server-Timing", files)]
             return start_response(status, headers, exc_info)
@@ -179,24 +224,6 @@ def with_server_timing(app: WSGIApplication, config: Config) -> WSGIApplication:
         return app(environ, start)
 
     return answer
-
-
-# What proxies add. One on this machine may make every Host a loopback name.
-_BY_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_VIA")
-
-
-def is_in_study_mode(environ: Environ, config: Config) -> bool:
-    """Whether this request may learn what a stranger should not: by the setting, or as one from this machine.
-
-    Behind a proxy nobody counts as that, whatever the proxy says of them."""
-    if config.study == "local" and not config.trusted_proxy and not any(map(environ.__contains__, _BY_PROXIES)):
-        return _are_both_loopback(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", ""))
-    return config.study == "on"
-
-
-@functools.lru_cache(16)
-def _are_both_loopback(peer: str, host: str) -> bool:
-    return bool(_LOOPBACK.fullmatch(peer) and _LOOPBACK.fullmatch(host))
 
 
 def _adding(headers: Headers, start_response: StartResponse) -> StartResponse:

@@ -23,8 +23,8 @@ class Errors(BaseModel):
     errors: dict[str, list[str]]
 
 
-def build(routes: Iterable[Route], version: str) -> dict[str, Any]:
-    """The document for these routes, as a dict that is JSON."""
+def build(routes: Iterable[Route], version: str, prefix: str = "") -> dict[str, Any]:
+    """The document for these routes, as a dict that is JSON. `prefix` stands before the paths of the servers."""
     routes = list(routes)
     schemas = _Schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
@@ -39,7 +39,7 @@ def build(routes: Iterable[Route], version: str) -> dict[str, Any]:
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/api/v1"}, {"url": "/api", "description": "The newest version."}],
+        "servers": [{"url": f"{prefix}/api/v1"}, {"url": f"{prefix}/api", "description": "The newest version."}],
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
@@ -140,13 +140,19 @@ def _parameters(path: str, options: dict[str, Any], schemas: _Schemas) -> list[d
             schema = dict(schema)
             described = {"description": schema.pop("description")} if "description" in schema else {}
             parameters.append({"name": name, "in": "query", "required": False, **described, "schema": schema})
+    if 412 in options.get("errors", ()):
+        told = "The ETag of the article as you know it, or `*`; 412 when it was changed since."
+        schema = {"type": "string"}
+        parameters.append(
+            {"name": "If-Match", "in": "header", "required": False, "description": told, "schema": schema}
+        )
     return parameters
 
 
 def _statuses(method: str, path: str, options: dict[str, Any]) -> set[int]:
     """Every status that a route can answer, as its options imply or name it."""
     statuses = {options.get("status", 200), 400, 500, 503, *options.get("errors", ())}
-    if "auth" in options:
+    if options.get("auth") == "required":
         statuses.add(401)
     if "<" in path:
         statuses.add(404)

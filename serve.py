@@ -122,6 +122,7 @@ class Parent:
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+        is_new = not self._config.database.exists()
         # The first one migrates the database; should it not be able to start, neither would the others.
         ready = self._start(0)[1]
         if not self._answers(ready) and not self._stopping:
@@ -130,7 +131,8 @@ class Parent:
             for place in range(1, len(self._sockets)):
                 if not self._start_and_go_on(place):
                     self._empty.append(place)
-            _say(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)})")
+            database = _described(self._config.database, is_new)
+            _say(f"Rowboat on {url(self._sockets[0])}/api (workers: {len(self._sockets)}), database {database}")
             if self._notice:
                 _LOG.info(self._notice)
             _tell_system("READY=1")
@@ -300,6 +302,15 @@ def _for_workers(config: Config) -> dict[str, str]:
 def _say(text: str) -> None:
     with suppress(OSError):  # whoever listened is gone
         print(text, flush=True)
+
+
+def _described(database: Path, is_new: bool) -> str:
+    """The file in full, for `serve` may have been started elsewhere than usual, and its size with the WAL beside it."""
+    size = 0
+    for path in (database, database.with_name(database.name + "-wal")):
+        with suppress(OSError):
+            size += path.stat().st_size
+    return f"{database.resolve()} ({size / 1e6:.1f} MB{', created now' if is_new else ''})"
 
 
 def _send(pid: int, signum: int) -> None:

@@ -4,12 +4,12 @@ Each function here returns what the files of sql/attempts/ ask for, besides the 
 
 import json
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from bottle import request
 
-from config import Config
+from config import Config, networks
 from passwords import digest
 
 
@@ -39,10 +39,14 @@ def client_address(config: Config) -> str | None:
     """Who sends the current request: an IPv4 address, or a network of IPv6 (/64), which one household shares.
 
     None where nobody can tell: all requests come from this machine, and no proxy is trusted to say for whom."""
+    proxies = networks(config.trusted_proxy)
     peer = _parse(request.environ.get("REMOTE_ADDR", ""))
-    if peer and str(peer) == config.trusted_proxy:
-        # What the proxy added itself stands last; what stands before it, anybody can have sent.
-        peer = _parse(request.environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip())
+    if peer and any(peer in proxy for proxy in proxies):
+        # Each proxy adds whom it was asked by; what stands before an address that is no proxy's, anybody can have sent.
+        for sent in reversed(request.environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            peer = _parse(sent.strip())
+            if peer is None or not any(peer in proxy for proxy in proxies):
+                break
     elif peer and peer.is_loopback:
         peer = None
     return str(ip_network((peer, 64), strict=False) if isinstance(peer, IPv6Address) else peer) if peer else None
@@ -64,40 +68,33 @@ def login(email_key: str, address: str | None, has_logged_in_from_there: bool) -
     From an address where the account's owner has logged in before, only what is tried there counts: the guesses of
     others do not keep the owner out."""
     account = _login_to(email_key)
-    from_address = address and f"login from {address}"
     if has_logged_in_from_there:
-        account, from_address = f"{account} from {address}", None
-    limits = {account: _LOGINS_OF_ACCOUNT}
-    if from_address:
-        limits[from_address] = _LOGINS_FROM_ADDRESS
-    return _counted("login", limits) | {"account_subject": account, "address_subject": from_address}
+        account, address = f"{account} from {address}", None
+    limits = {account: _LOGINS_OF_ACCOUNT} | _from_address("login", address, _LOGINS_FROM_ADDRESS)
+    return _counted("login", limits) | {"account_subject": account}
 
 
 def registration(email_key: str, address: str | None) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when somebody registers."""
     limits = {_registration_of(email_key): _REGISTRATIONS_OF_ACCOUNT}
-    if address:
-        limits[f"registration from {address}"] = _REGISTRATIONS_FROM_ADDRESS
-    return _counted("registration", limits)
+    return _counted("registration", limits | _from_address("registration", address, _REGISTRATIONS_FROM_ADDRESS))
 
 
 def reset_request(email_key: str, address: str | None) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when somebody wants a password reset mailed."""
     limits = {_reset_of(email_key): _RESETS_OF_ACCOUNT}
-    if address:
-        limits[f"reset from {address}"] = _RESETS_FROM_ADDRESS
-    return _counted("reset", limits)
+    return _counted("reset", limits | _from_address("reset", address, _RESETS_FROM_ADDRESS))
 
 
 def reset(address: str | None) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when somebody sets a password with a token."""
-    return _counted("reset", {f"reset from {address}": _RESETS_FROM_ADDRESS} if address else {})
+    return _counted("reset", _from_address("reset", address, _RESETS_FROM_ADDRESS))
 
 
 def own_password(me: int) -> dict[str, Any]:
     """What the files of sql/attempts/ ask for when a user proves to know the password."""
     account = _of_user("password", me)
-    return _counted("login", {account: _LOGINS_OF_ACCOUNT}) | {"account_subject": account, "address_subject": None}
+    return _counted("login", {account: _LOGINS_OF_ACCOUNT}) | {"account_subject": account}
 
 
 def account_changes(me: int) -> dict[str, Any]:
@@ -121,6 +118,20 @@ def subjects_of(me: int, email_key: str) -> list[str]:
     """Under which subjects anything is counted of a user, for sql/attempts/forget.sql."""
     others = [_of_user(what, me) for what in ("changes", "articles", "comments")]
     return [*guesses_of(me, email_key), _registration_of(email_key), _reset_of(email_key), *others]
+
+
+def _from_address(what: str, address: str | None, limit: Limit) -> dict[str, Limit]:
+    """The limits of a client address: that of a network of IPv6, and ten times as much for the /48 around it.
+
+    Providers give one customer up to a /48 (RFC 6177), which holds 65,536 such networks."""
+    if address is None:
+        return {}
+    limits = {f"{what} from {address}": limit}
+    network = ip_network(address)
+    if isinstance(network, IPv6Network):
+        around = network.supernet(new_prefix=48)
+        limits[f"{what} from {around}"] = Limit(10 * limit.burst, limit.recovery_s / 10)
+    return limits
 
 
 def _counted(what: str, limits: dict[str, Limit]) -> dict[str, Any]:

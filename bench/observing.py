@@ -58,7 +58,7 @@ def _applications(stack: ExitStack, path: Path) -> dict[str, WSGIApplication]:
 
     return {
         "nothing": application(),
-        "Server-Timing": application(study="local"),
+        "Server-Timing": application(study="on"),
         "metrics": application(metrics=Metrics()),
         "the log": application(level=logging.INFO),
     }

@@ -10,7 +10,7 @@ from db.errors import StartupError
 from db.script import Statement, blank_comments, code_only, read_script, split, visible
 
 # A header's line for one parameter:  --   :slug  TEXT | NULL  the article's slug
-_PARAMETER = re.compile(r"--\s+:(\w+)\s+((?:INTEGER|TEXT|REAL)(?: \| NULL)?)(?=\s|$)")
+PARAMETER = re.compile(r"--\s+:(\w+)\s+((?:INTEGER|TEXT|REAL)(?: \| NULL)?)(?=\s|$)")
 
 # SQL files are told the time and the chances of a request; they do not make them up.
 _CLOCKS = {"date", "time", "datetime", "julianday", "unixepoch", "timediff"}
@@ -82,10 +82,10 @@ def _read_header(script: str) -> tuple[str, dict[str, str]]:
         if not line.startswith("--"):
             break
         lines.append(line)
-    parameters = {match[1]: match[2] for match in map(_PARAMETER.match, lines) if match}
+    parameters = {match[1]: match[2] for match in map(PARAMETER.match, lines) if match}
     description = []
     for line in lines:
-        if not line.strip("- ") or _PARAMETER.match(line):
+        if not line.strip("- ") or PARAMETER.match(line):
             break
         description.append(line.removeprefix("--").strip())
     return " ".join(description), parameters

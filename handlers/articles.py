@@ -1,11 +1,12 @@
 """Articles: reading, writing, listing, and marking them as favorites."""
 
 import json
+import re
 import secrets
 from datetime import datetime
 from typing import Annotated, Any
 
-from bottle import HTTPError
+from bottle import HTTPError, request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field
 from slugify import slugify
 
@@ -161,7 +162,26 @@ def feed(db: Database, me: int, query: Page) -> str:
 
 def read(db: Database, me: int | None, slug: str) -> str | HTTPError:
     """One article, under any slug that it has or had."""
-    return db.read("articles/render", slug=slug, me=me) or errors.not_found("article")
+    article: str | None = db.read("articles/render", slug=slug, me=me)
+    if article is None:
+        return errors.not_found("article")
+    if updated_at := _UPDATED_AT.search(article):
+        request.environ["rowboat.version"] = updated_at[1]
+    return article
+
+
+# In JSON a quote within a text is escaped, so no text of an author's looks like this.
+_UPDATED_AT = re.compile('"updatedAt":"([^"]+)"')
+_VERSION = re.compile(r'"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)[!#-~]*"')
+
+
+def expected_versions() -> str | None:
+    """A JSON array of the versions in If-Match (RFC 9110, section 13.1.1); None without the header, and for `*`.
+
+    An ETag begins with its article's version. What follows depends on the caller, on favorites, and on proxies that
+    compress."""
+    if_match = request.environ.get("HTTP_IF_MATCH", "*").strip(" \t")
+    return None if if_match == "*" else json.dumps(_VERSION.findall(if_match))
 
 
 def create(db: Database, config: Config, me: int, article: NewArticle) -> str:
@@ -200,6 +220,7 @@ def update(db: Database, me: int, slug: str, article: ArticleChanges) -> str:
         "articles/render",
         me=me,
         slug=slug,
+        versions=expected_versions(),
         changes=json.dumps(changes),
         words=slug_words(article.title) if "title" in changes else None,
         tags=json.dumps(tags) if tags is not None else None,
@@ -218,6 +239,7 @@ def delete(db: Database, me: int, slug: str) -> None:
         "articles/delete",
         slug=slug,
         me=me,
+        versions=expected_versions(),
         now=db.clock.now(),
         **audit.of_request("article.delete"),
     )
@@ -262,9 +284,9 @@ ROUTES = [
         "PUT",
         "/articles/<slug>",
         update,
-        {"auth": "required", "body": ("article", ArticleChanges), "answers": ArticleAnswer, "errors": (403, 409)},
+        {"auth": "required", "body": ("article", ArticleChanges), "answers": ArticleAnswer, "errors": (403, 409, 412)},
     ),
-    ("DELETE", "/articles/<slug>", delete, {"auth": "required", "status": 204, "errors": (403,)}),
+    ("DELETE", "/articles/<slug>", delete, {"auth": "required", "status": 204, "errors": (403, 412)}),
     ("POST", "/articles/<slug>/favorite", favorite, {"auth": "required", "answers": ArticleAnswer}),
     ("DELETE", "/articles/<slug>/favorite", unfavorite, {"auth": "required", "answers": ArticleAnswer}),
 ]

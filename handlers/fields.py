@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from bottle import request, response
+from bottle import response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -174,13 +174,15 @@ class Page(CursorPage):
 
 
 def link_to_next(next_id: int | None) -> None:
-    """Set the Link header (RFC 8288) to the page that follows this one, if there is one."""
+    """Set the Link header (RFC 8288) to the page that follows this one, if there is one.
+
+    It is relative: behind a proxy, only the client knows the whole address."""
     if next_id is None:
         return
     query = sent_query()
     query.pop("offset", None)
     query["cursor"] = encode_cursor(next_id)
-    response.set_header("Link", f'<{quote(request.path)}?{urlencode(query)}>; rel="next"')
+    response.set_header("Link", f'<?{urlencode(query)}>; rel="next"')
 
 
 def page_answer(found: dict[str, Any] | None) -> str:

@@ -105,6 +105,7 @@ _VERDICTS = {
     "has already been taken": 409,
     "has changed; try again": 409,
     "is the last admin": 409,
+    "does not match": 412,
     "is wrong or too old": 422,
 }
 _TOO_MANY = re.compile(r"too many attempts; try again in (\d+) seconds?")

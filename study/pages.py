@@ -12,13 +12,14 @@ from typing import Any
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, template
 
+from config import Config
 from db import Database
 from db.migrations import find_migrations
 from db.schema import Thing, things
 from middleware import WSGIApplication
 from plugins.errors import CONSTRAINTS
 from plugins.validation import sent_query
-from study import journey, plans, routes, running, sources
+from study import journey, plans, reference, routes, running, sources
 
 _FOLDER = Path(__file__).parent
 _TEMPLATES = [str(_FOLDER / "templates")]
@@ -38,6 +39,7 @@ class Study:
     database: Database
     routes: list[routes.Route]
     app: WSGIApplication
+    config: Config
 
     @cached_property
     def things(self) -> dict[str, Thing]:
@@ -64,15 +66,17 @@ def _orm() -> dict[str, Any]:
     return json.loads(_ORM.read_text(encoding="utf-8")) if _ORM.exists() else {"files": {}}
 
 
-def answer(database: Database, api: Iterable[routes.Route], app: WSGIApplication) -> HTTPResponse:
+def answer(database: Database, api: Iterable[routes.Route], app: WSGIApplication, config: Config) -> HTTPResponse:
     """The page that the current request asks for, or one that says that there is none."""
     try:
         route, parts = _PAGES.match(request.environ)
-        page: HTTPResponse = route.callback(Study(database, list(api), app), **parts)
+        page: HTTPResponse = route.callback(Study(database, list(api), app, config), **parts)
         request.environ["bottle.route"] = route  # what logs and metrics name
-        return page
     except (HTTPError, KeyError):
-        return _show("missing", "There is no such page", 404)
+        page = _show("missing", "There is no such page", 404)
+    if isinstance(page.body, str):
+        page.body = reference.below(config.prefix, page.body)
+    return page
 
 
 def _show(name: str, title: str, status: int = 200, **values: Any) -> HTTPResponse:
@@ -95,7 +99,7 @@ def _page(*rules: str) -> Callable[[Callable[..., HTTPResponse]], object]:
     return lambda show: _PAGES.route([*rules], "GET", show, secret=True)
 
 
-@_page("/study", "/study/")
+@_page("/study")
 def _index(study: Study) -> HTTPResponse:
     return _show("index", "The SQL behind every answer", study=study, compared=[*_orm()["files"]])
 
@@ -114,7 +118,7 @@ def _file(study: Study, resource: str, name: str) -> HTTPResponse:
         touched = plans.touched(connection, study.things, file)
     known: dict[str, Any] = {"study": study, "file": file, "sent": sent, "values": values, "result": result}
     known |= {"problem": problem, "trees": trees, "shape": shape, "touched": touched, "orm": _orm()}
-    known["host"] = f"{request.urlparts.scheme}://{request.urlparts.netloc}"
+    known["host"] = f"http://127.0.0.1:{study.config.port or 8080}{study.config.prefix}"
     return _show("file", file.name, **known, indexes=plans.indexes_of(trees))
 
 
@@ -146,9 +150,9 @@ def _script(study: Study, name: str) -> HTTPResponse:
 @_page("/study/journey")
 def _journey(study: Study) -> HTTPResponse:
     title = "How one request travels"
-    wanted = re.sub("^https?://[^/]+", "", sent_query().get("path") or study.example())
-    path, _, query = wanted.partition("?")
-    if not path.startswith("/api/"):
+    wanted = re.sub("^https?://[^/]+", "", sent_query().get("path") or study.example()).partition("#")[0]
+    path, _, query = wanted.removeprefix(study.config.prefix).partition("?")
+    if path != "/api" and not path.startswith("/api/"):
         return _show("journey", title, wanted=wanted, taken=None)
     # With something that no route asks for, so that it is not answered from memory; then the very same once more.
 

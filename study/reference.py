@@ -25,14 +25,20 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-# Where `make run` serves. The page puts in the address that it was loaded from.
+# Where `make run` serves. The page puts in the origin that it was loaded from.
 _SERVER = "http://127.0.0.1:8080"
 _CURL = (_FOLDER.parent / "templates/curl.tpl").read_text(encoding="utf-8")
 
 
-def page(name: str, **shown: Any) -> HTTPResponse:
+def page(name: str, prefix: str, **shown: Any) -> HTTPResponse:
     """A page of study/viewer, filled in."""
-    return _answer(name, template((_FOLDER / name).read_text(encoding="utf-8"), **shown).encode(), Vary="Accept")
+    html = template((_FOLDER / name).read_text(encoding="utf-8"), prefix=prefix, **shown)
+    return _answer(name, below(prefix, html).encode(), Vary="Accept")
+
+
+def below(prefix: str, html: str) -> str:
+    """The page with the prefix before each address of this server in it."""
+    return re.sub(r'\b(href|src|action)="/', rf'\1="{prefix}/', html)
 
 
 def file(name: str) -> HTTPResponse:
@@ -52,7 +58,7 @@ def _answer(name: str, content: bytes, **headers: str) -> HTTPResponse:
     return HTTPResponse(content, 200, Content_Type=kind, Content_Security_Policy=_POLICY, **headers)
 
 
-def with_samples(document: str, routes: Iterable[Route]) -> str:
+def with_samples(document: str, routes: Iterable[Route], prefix: str) -> str:
     """The OpenAPI document with examples and `x-codeSamples`: a call with curl, and each SQL file that answers it."""
     described = json.loads(document)
     files = find(Path(__file__).parent.parent / "sql")
@@ -64,7 +70,7 @@ def with_samples(document: str, routes: Iterable[Route]) -> str:
                 parameter["example"] = EXAMPLES["path"].get(parameter["name"], "1")
         if body := EXAMPLES["body"].get(operation["operationId"]):
             operation["requestBody"]["content"]["application/json"]["example"] = body
-        curl = template(_CURL, host=_SERVER, **request_of(route, EXAMPLES["path"] | EXAMPLES["query"])).strip()
+        curl = template(_CURL, host=_SERVER + prefix, **request_of(route, EXAMPLES["path"] | EXAMPLES["query"])).strip()
         behind = {name: files[name].read_text(encoding="utf-8") for name in files_of(route, files)}
         operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl}] + [
             {"lang": "SQL", "label": f"sql/{name}.sql", "source": text} for name, text in behind.items()

@@ -17,6 +17,7 @@ from pygments.token import Name
 from db.migrations import Migration, Report, apply, find_migrations
 from db.schema import Thing, things
 from db.script import first_comment
+from db.statements import PARAMETER
 
 HOME = Path(__file__).parent.parent
 SCHEMA = HOME / "schema"
@@ -89,8 +90,17 @@ def comments(sql: str) -> dict[str, str]:
 
 
 def parameters(script: str) -> dict[str, str]:
-    """What the header of a SQL file says of each parameter."""
-    lines = re.findall(
-        r"^--\s+:(\w+)\s+[A-Z]+(?: \| NULL)?\s+(.*(?:\n--\s{6,}\S.*(?<!:\w).*)*)", first_comment(script), re.M
-    )
-    return {name: re.sub(r"\n--\s+", " ", meaning) for name, meaning in lines}
+    """What the header of a SQL file says of each parameter; "" where it gives the type alone.
+
+    Lines that are indented further than the name belong to the parameter above them."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in first_comment(script).splitlines():
+        if parameter := PARAMETER.match(line):
+            name = parameter[1]
+            found[name] = line[parameter.end() :].strip()
+        elif name and re.match(r"--\s{6,}\S", line):
+            found[name] = f"{found[name]} {line.removeprefix('--').strip()}".strip()
+        else:
+            name = ""
+    return found

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -262,7 +262,7 @@ class Api:
             link = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers.get("Link", ""))
             assert link or "Link" not in answer.headers
             yield answer.json
-            path = link[1].removeprefix(self.prefix) if link else ""
+            path = urljoin(path, link[1]) if link else ""
 
     def comments_of(self, slug: str) -> list[dict[str, Any]]:
         return self.get(f"/articles/{slug}/comments").json["comments"]

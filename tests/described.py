@@ -45,7 +45,7 @@ def require_described(method: str, path: str, answer: TestResponse) -> None:
 
 def operation_for(method: str, path: str) -> dict[str, Any] | None:
     """What the document says of a request; None where it knows no such route."""
-    path = path.partition("?")[0]
+    path = path.partition("?")[0].removesuffix("/")
     for template, operations in sorted(document()["paths"].items(), key=lambda item: "{" in item[0]):
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) and method.lower() in operations:
             found: dict[str, Any] = operations[method.lower()]

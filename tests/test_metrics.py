@@ -24,7 +24,13 @@ def numbers(text):
 
 
 def metrics_of(client):
-    return numbers(client.get("/metrics", extra_environ=HERE).text)
+    return numbers(client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text)
+
+
+@pytest.fixture
+def api(asks):
+    """The API with a token for Prometheus."""
+    return asks(metrics_token=TOKEN)
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def test_requests_are_counted_by_method_route_template_and_status(api):
 
 
 def test_unknown_methods_are_counted_as_one(db):
-    client = TestApp(app.make_app(Config(), db), lint=False)
+    client = TestApp(app.make_app(Config(metrics_token=TOKEN), db), lint=False)
     for method in "BREW", "ROW", "SINK":
         client.request("/api/tags", method=method, status=405)
 
@@ -71,7 +77,9 @@ def test_every_metric_is_exposed_and_no_other(api):
     api.lists()
     api.lists()
 
-    families = list(text_string_to_metric_families(api.client.get("/metrics", extra_environ=HERE).text))
+    families = list(
+        text_string_to_metric_families(api.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text)
+    )
 
     assert [(family.name, family.type) for family in families] == [(metric.name, metric.kind) for metric in METRICS]
     assert all(family.samples for family in families)
@@ -164,7 +172,7 @@ def test_metrics_contain_no_names_and_no_addresses(api):
     ann.writes("Rowing at dawn", "boats")
     api.lists(tag="boats", author=ann.name)
 
-    text = api.client.get("/metrics", extra_environ=HERE).text
+    text = api.client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
 
     assert "/api/v1/profiles/<username>" in text
     for private in (ann.name, ann.email, ann.token, "rowing", "boats"):

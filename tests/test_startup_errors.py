@@ -33,7 +33,11 @@ REFUSED = [
     ("ROWBOAT_BACKUP_EVERY", "0h", "a number and m, h or d, such as 6h or 1d, or empty"),
     ("ROWBOAT_BACKUP_EVERY", "6h\n", "a number and m, h or d, such as 6h or 1d, or empty"),
     ("ROWBOAT_BACKUP_KEEP", "0", "a whole number from 1 to 1000000"),
-    ("ROWBOAT_TRUSTED_PROXY", "proxy.example.org", "an IP address, such as 127.0.0.1, or empty"),
+    (
+        "ROWBOAT_TRUSTED_PROXY",
+        "proxy.example.org",
+        "IP addresses and networks, such as 127.0.0.1 10.0.0.0/8 fd00::/8, or empty",
+    ),
     ("ROWBOAT_REGISTRATION", "on", "one of open, closed"),
     ("ROWBOAT_REALWORLD_COMPAT", "yes", "one of on, off"),
     ("ROWBOAT_POSTS_PER_HOUR", "3", "a whole number from 4 to 1000000000"),
@@ -43,9 +47,17 @@ REFUSED = [
         "https://example.org/reset",
         "a link with {token} in it, such as https://example.org/reset?token={token}, or empty",
     ),
-    ("ROWBOAT_STUDY", "everyone", "one of local, on, off"),
-    ("ROWBOAT_CORS_ORIGINS", "example.org", "* or origins such as https://example.org, separated by blanks"),
-    ("ROWBOAT_CORS_ORIGINS", "https://example.org/", "* or origins such as https://example.org, separated by blanks"),
+    ("ROWBOAT_STUDY", "everyone", "one of on, off"),
+    (
+        "ROWBOAT_CORS_ORIGINS",
+        "example.org",
+        "* or origins such as https://example.org, without a path, separated by blanks",
+    ),
+    (
+        "ROWBOAT_CORS_ORIGINS",
+        "https://example.org/",
+        "* or origins such as https://example.org, without a path, separated by blanks",
+    ),
 ]
 
 

@@ -1,13 +1,17 @@
--- Refuse to change an article of somebody else.
+-- Refuse to change an article of somebody else, or one that has changed since the caller read it.
 --
---   :slug  TEXT     a slug that the article has or had
---   :me    INTEGER  the caller's user id
+--   :slug      TEXT         a slug that the article has or had
+--   :me        INTEGER      the caller's user id
+--   :versions  TEXT | NULL  a JSON array: each updated_at that the caller takes for the newest; NULL for any
 --
 -- Returns one row: the verdict, NULL when the article is the caller's.
 
 SELECT CASE
            WHEN articles.id IS NULL       THEN 'article: not found'
            WHEN articles.author_id <> :me THEN 'article: forbidden'
+           WHEN :versions IS NOT NULL
+            AND articles.updated_at NOT IN (SELECT value FROM json_each(:versions))
+                                          THEN 'etag: does not match'
        END AS verdict
   -- One row to hang the joins on: there is an answer also when they find nothing.
   FROM (SELECT 1)

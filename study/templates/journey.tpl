@@ -30,7 +30,9 @@ Runs <a href="/study/sql/{{call.sql}}">{{call.sql.partition("?")[0]}}</a>\\
 </ul>
 % end
 <h1>{{title}}</h1>
+% if taken:
 <p class="lead">This request was really sent through the application, just now: from the first function to SQL and back.</p>
+% end
 <form class="ask" action="/study/journey">
 <label for="path">A <code>GET</code> of the API, sent without a token</label>
 <div class="row">

@@ -18,9 +18,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 const samples = ({ React: { createElement } }) => {
   const code = (source) => createElement("pre", { tabIndex: 0 }, createElement("code", null, source));
 
-  const studyLink = (label) =>
-    viewer.dataset.study &&
-    createElement("a", { href: label.replace(/^sql(.*)\.sql$/, "/study/sql$1") }, `Study ${label}`);
+  const studyLink = (label) => {
+    const href = viewer.dataset.prefix + label.replace(/^sql(.*)\.sql$/, "/study/sql$1");
+    return viewer.dataset.study && createElement("a", { href }, `Study ${label}`);
+  };
 
   const sqlFile = ({ label, source }) =>
     createElement("details", { key: label }, createElement("summary", null, label), code(source), studyLink(label));
@@ -47,7 +48,7 @@ const samples = ({ React: { createElement } }) => {
 
 SwaggerUIBundle({
   domNode: viewer,
-  url: "/docs/openapi.json",
+  url: `${viewer.dataset.prefix}/docs/openapi.json`,
   plugins: [samples],
   deepLinking: true,
   defaultModelsExpandDepth: -1,

@@ -304,7 +304,7 @@ CASES = {
     "accounts/render": [{"user_id": None}, {"page": None}],
     "accounts/update": [CHANGE],
     "attempts/forget": [{"subjects": '["login to ann", "password of user 1"]'}],
-    "attempts/forgive": [{"account_subject": "login to ann", "address_subject": "login from 7"}],
+    "attempts/forgive": [{"account_subject": "login to ann", "limits": '[{"subject": "login from 7"}]'}],
     "audit/find": [{"actor": None}, {"actor": "ann"}],
     "audit/note": [{"actions": '["user.login"]'}],
     "articles/create": [{"slug": "a-new-slug"}],

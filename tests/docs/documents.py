@@ -106,7 +106,12 @@ def _server(home: Path, target: str) -> Iterator[int]:
     output = home.with_name("output")
     with output.open("w") as log:
         process = subprocess.Popen(
-            ["make", target], cwd=home, env=_environment(), stdout=log, stderr=log, start_new_session=True
+            ["make", target],
+            cwd=home,
+            env=_environment() | {"ROWBOAT_STUDY": "on"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         while not (started := re.search(r"Rowboat on http://127\.0\.0\.1:(\d+)/", output.read_text())):
