@@ -1,5 +1,13 @@
 """Rowboat's table of contents: the resources, the plugins, and the middleware, in the order in which they act."""
 
+import signal
+import sys
+
+if __name__ == "__main__" and sys.argv[1:2] == ["serve"]:
+    # For process 1 Linux drops signals without a handler: they wait until serve.py has its handlers. Before
+    # the other imports, which take most of a second.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
 import functools
 import hmac
 import importlib

@@ -3,7 +3,6 @@
 import json
 import os
 import select
-import signal
 import socket
 import sqlite3
 import sys
@@ -30,7 +29,8 @@ from db.lock import InUse
 from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
 from db.script import read_script
 from db.statements import SQLFile, find
-from handlers import sql_behind
+from handlers import slow_requests, sql_behind
+from limits import spare_memory
 from metrics import Metrics
 from plugins.errors import Problem
 
@@ -169,8 +169,7 @@ def serve(**flags: Any) -> None:
 @click.argument("number", type=int)
 def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: int) -> None:
     """Answer on the socket of the parent, which starts this (see serve.py)."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it is for the parent, which tells us what to do
-    answer_on.spare_memory()
+    spare_memory()
     config = settings()
     logs.set_up(config)
     if config.sentry_dsn:
@@ -182,7 +181,8 @@ def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: in
     ):
         draining = threading.Event()
         metrics = Metrics(counts, number)
-        server = answer_on.make_server(project().make_app(config, database, draining.is_set, metrics), config, shared)
+        application = project().make_app(config, database, draining.is_set, metrics)
+        server = answer_on.make_server(application, config, shared, slow_requests(project().routes()))
         metrics.waiting = server.waiting
         answer_on.run(server, config.drain_s, tell_ready, alive, draining)
         if select.select([alive], [], [], 0)[0]:  # the parent was killed, and removes nothing

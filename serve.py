@@ -3,6 +3,14 @@
 It needs the standard library alone, so that it stays small and is seldom changed: a reload brings new workers, and
 leaves the parent as it is."""
 
+import signal
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+if __name__ == "__main__":
+    # For process 1 Linux drops signals without a handler: they wait until there are handlers (Parent.run).
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+# ruff: noqa: E402 (the imports take a tenth of a second)
 import dataclasses
 import ipaddress
 import itertools
@@ -10,7 +18,6 @@ import logging
 import math
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -122,6 +129,9 @@ class Parent:
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
         signal.signal(signal.SIGCHLD, lambda signum, frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        if self._stopping:
+            return 0
         is_new = not self._config.database.exists()
         # The first one migrates the database; should it not be able to start, neither would the others.
         ready = self._start(0)[1]
@@ -272,12 +282,15 @@ class Parent:
         number = next(each for each in itertools.count() if each not in taken)
         descriptors = (self._sockets[place].fileno(), tell_ready, self._alive)
         command = [sys.executable, str(_APP), "worker", *map(str, descriptors), self._counts, str(number)]
+        # Ctrl-C and a hangup reach the whole group. Workers keep them blocked: they are told by us.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             process = subprocess.Popen(command, pass_fds=descriptors, env=self._environment)
         except OSError:
             os.close(ready)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(tell_ready)
         with suppress(OSError):  # a container may have been given other cores meanwhile
             if self._cores:

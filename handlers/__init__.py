@@ -7,6 +7,7 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
     config   True: the handler gets the settings as `config`
     cache    True for a GET whose answer may be remembered until the next commit
     secret   True where the answer holds what is one person's: nobody may store it, or learn how long its SQL took
+    slow     True where a password is hashed: such requests have threads of their own, and a queue with an end
     status   of a good answer, 200 without
     answers  the model of a good answer's body; without it there is none
     errors   the statuses of errors that the other options do not imply
@@ -14,12 +15,12 @@ A row of ROUTES is (method, path, handler, options). The options, each read by o
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from db import StartupError
 
-_OPTIONS = {"auth", "body", "query", "config", "cache", "secret", "status", "answers", "errors"}
+_OPTIONS = {"auth", "body", "query", "config", "cache", "secret", "slow", "status", "answers", "errors"}
 
 
 def sql_behind(handler: Callable[..., Any], names: Collection[str]) -> list[str]:
@@ -44,6 +45,17 @@ def _texts(constants: tuple[object, ...]) -> Iterator[str]:
             yield constant
         elif isinstance(constant, tuple):
             yield from _texts(constant)
+
+
+def slow_requests(routes: Iterable[tuple[str, str, Any, dict[str, Any]]]) -> re.Pattern[str]:
+    """What matches the requests with the option `slow`, as "METHOD /path", in every version of the API."""
+    rows = []
+    for method, path, _, options in routes:
+        if options.get("slow"):
+            parts = (".+" if part.startswith("<") else re.escape(part) for part in re.split("(<[^>]+>)", path))
+            methods = "(?:GET|HEAD)" if method == "GET" else method
+            rows.append(f"{methods} /api(?:/v[0-9]+)?{''.join(parts)}")
+    return re.compile("|".join(rows) or "(?!)", re.DOTALL)
 
 
 def require_consistent(

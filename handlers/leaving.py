@@ -106,6 +106,6 @@ ROUTES = [
         "DELETE",
         "/user",
         leave,
-        {"auth": "required", "body": ("user", Leaving), "status": 204, "errors": (409, 429)},
+        {"auth": "required", "body": ("user", Leaving), "status": 204, "slow": True, "errors": (409, 429)},
     ),
 ]

@@ -83,6 +83,6 @@ ROUTES = [
         "PUT",
         "/users/password-reset",
         reset,
-        {"body": ("user", Reset), "config": True, "status": 204, "secret": True, "errors": (429,)},
+        {"body": ("user", Reset), "config": True, "status": 204, "secret": True, "slow": True, "errors": (429,)},
     ),
 ]

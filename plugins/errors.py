@@ -92,6 +92,11 @@ def database_unavailable() -> Problem:
     return Problem(503, {"database": "is not available; try again"}, **{"Retry-After": "1"})
 
 
+def server_busy() -> Problem:
+    """Too many requests wait for the threads that hash passwords."""
+    return Problem(503, {"server": "is busy; try again in 5 seconds"}, **{"Retry-After": "5"})
+
+
 def took_too_long(field: str) -> Problem:
     """The request would have read for too long; asking for less may help. `field` is what makes it long."""
     return Problem(503, {field: "took too long"}, **{"Retry-After": "10"})
@@ -180,6 +185,8 @@ class ErrorsPlugin:
         """Surround every route."""
 
         def answer(**arguments: Any) -> Any:
+            if "rowboat.is_refused" in request.environ:
+                return server_busy()
             try:
                 return callback(**arguments)
             except Refused as refusal:

@@ -14,6 +14,7 @@ from typing import Any
 import serve
 import worker
 from config import Config
+from handlers import slow_requests
 
 
 def make_app(answers: dict[str, bytes], more: list[tuple[str, str]]) -> Callable[..., Iterable[bytes]]:
@@ -35,7 +36,7 @@ def main() -> None:
     answers = {key: body.encode() for key, body in json.loads(Path(path).read_text()).items()}
     more = [(name, value) for name, value in json.loads(os.environ.get("BENCH_HEADERS", "[]"))]
     with closing(serve.bind("127.0.0.1", int(port))[0]) as listening:
-        worker.make_server(make_app(answers, more), Config(), listening).run()
+        worker.make_server(make_app(answers, more), Config(), listening, slow_requests([])).run()
 
 
 if __name__ == "__main__":
