@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 VERSION = "0.1.0"
 
 # The modules of handlers/ whose routes are served; a new one is added here.
-RESOURCES = ["users", "sessions", "resets", "leaving", "profiles", "articles", "comments", "tags", "admin"]
+RESOURCES = ["users", "sessions", "resets", "exports", "leaving", "profiles", "articles", "comments", "tags", "admin"]
 
 _ASKED_ANEW = {"Content-Type": JSON, "Cache-Control": "no-store"}
 

@@ -16,6 +16,9 @@ from plugins.authentication import find_session, token_of
 # A process remembers answers of at most so many bytes; when there are more, it starts anew.
 MAX_BYTES = 16 * 1024 * 1024
 
+# One that takes more than this share is not remembered: a few of them would drive out all others.
+_LARGEST_SHARE = 1 / 8
+
 # What a remembered answer takes besides its body and what was asked: headers, objects; and what a session takes.
 _OVERHEAD_BYTES = 2048
 _SESSION_BYTES = 512
@@ -46,7 +49,7 @@ def with_cache(app: WSGIApplication, database: Database, max_bytes: int = MAX_BY
 
     def remember(remembered: dict[Any, Any], key: Any, value: Any, size: int) -> None:
         nonlocal held
-        if size > max_bytes:
+        if size > _LARGEST_SHARE * max_bytes:
             return
         with lock:
             held = (held if remembered else 0) + size

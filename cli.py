@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import select
+import shutil
 import socket
 import sqlite3
 import sys
@@ -17,11 +19,13 @@ from typing import Any
 import click
 from slugify import slugify
 
+import files
 import logs
 import terminal
 import worker as answer_on
 from clock import SYSTEM_CLOCK, Clock
 from config import PREFIX, Config, ConfigError
+from copies import folder_of_copies
 from db import Database, Refused, StartupError, Unavailable, schema
 from db.backup import back_up
 from db.connection import connect, leave_checkpoints_to_others
@@ -89,9 +93,30 @@ database_option = click.option(
 )
 
 
+def require_own(path: Path) -> None:
+    """As root, refuse to write where another user's files are, who could not open what root leaves there.
+
+    Of a path that does not exist, its nearest folder counts. Raises StartupError, which names the user."""
+    if os.geteuid() != 0:
+        return
+    while not path.exists():
+        path = path.parent
+    owner = path.stat().st_uid
+    if owner != 0:
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = f"#{owner}"
+        raise StartupError(f"{path} belongs to {name}; run this command as that user: sudo -u '{name}' …")
+
+
 def settings(**flags: Any) -> Config:
-    """The settings of the environment, with the flags of a command over them. Raises ConfigError."""
+    """The settings of the environment, with the flags of a command over them. Raises ConfigError.
+
+    Raises StartupError for root, if the database is another user's: reading it writes beside it, too."""
     config = Config.from_environment(os.environ, **flags)
+    for path in (config.database, config.database.parent, folder_of_copies(config.database)):
+        require_own(path)
     if not config.checkpoint:
         leave_checkpoints_to_others(config.database)
     return config
@@ -185,10 +210,9 @@ def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: in
         server = answer_on.make_server(application, config, shared, slow_requests(project().routes()))
         metrics.waiting = server.waiting
         answer_on.run(server, config.drain_s, tell_ready, alive, draining)
+        metrics.close()
         if select.select([alive], [], [], 0)[0]:  # the parent was killed, and removes nothing
-            metrics.remove()
-        else:
-            metrics.write()
+            shutil.rmtree(counts, ignore_errors=True)
 
 
 def _mail(config: Config, database: Database) -> AbstractContextManager[None]:
@@ -266,10 +290,11 @@ def migration_new(name: str) -> None:
     words = slugify(name, separator="_")
     if not words:
         raise StartupError(f"{name!r} has no letters; name what the script adds, such as bookmarks")
+    require_own(project().schema)
     stem = f"{len(find_migrations(project().schema)) + 1:04d}_{words}"
     up, down = project().schema / f"{stem}.sql", project().schema / f"{stem}.down.sql"
-    up.write_text("-- What this adds, and why.\n")
-    down.write_text("-- What is lost by going back; or, alone, why nobody can.\n")
+    files.create_text(up, "-- What this adds, and why.\n")
+    files.create_text(down, "-- What is lost by going back; or, alone, why nobody can.\n")
     click.echo(f"{up}\n{down}")
 
 
@@ -277,6 +302,9 @@ def migration_new(name: str) -> None:
 @click.option("--database", type=click.Path(path_type=Path), help="Verify on a copy of this file, not on demo content.")
 def migration_verify(database: Path | None) -> None:
     """Apply, undo and apply again each script, on an empty scratch database and on one with rows."""
+    if database:
+        require_own(database.resolve())
+        require_own(database.resolve().parent)
     for line in schema.verify(project().schema):
         click.echo(line)
     with TemporaryDirectory() as folder:
@@ -316,8 +344,9 @@ def schema_group() -> None:
 @schema_group.command("dump")
 def schema_dump() -> None:
     """Write schema/schema.sql from the scripts."""
+    require_own(project().schema)
     with closing(schema.build(project().schema)) as connection:
-        (project().schema / "schema.sql").write_text(schema.dump(connection), encoding="utf-8")
+        files.replace_text(project().schema / "schema.sql", schema.dump(connection))
 
 
 @schema_group.command("check")

@@ -13,7 +13,8 @@ from cli import commands, database_option, open_database, settings
 from db import Database, StartupError
 from handlers import leaving, users
 from handlers.admin import Role
-from handlers.fields import EVERYTHING, fold
+from handlers.fields import EVERYTHING
+from handlers.names import name_key
 from passwords import digest, new_token
 from plugins.validation import validated
 
@@ -35,7 +36,7 @@ def user_group() -> None:
 def user_list(q: str | None, role: str | None, as_json: bool, **flags: Any) -> None:
     """Show accounts, newest first."""
     with open_database(**flags) as database:
-        accounts = list(_accounts(database, fold(q) if q else None, role))
+        accounts = list(_accounts(database, name_key(q or "") or None, role))
     if as_json:
         click.echo(json.dumps(accounts, ensure_ascii=False, indent=2))
         return
@@ -136,7 +137,7 @@ def user_reset(username: str, **flags: Any) -> None:
             "audit/note",
             "resets/create",
             me=None,
-            username_key=fold(username),
+            username_key=name_key(username),
             token_hash=digest(token),
             now=database.clock.now(),
             **audit.of_command("user.issue_reset"),
@@ -159,7 +160,7 @@ def user_delete(username: str, content: str, yes: bool, **flags: Any) -> None:
     with open_database(**flags) as database:
         account = _account(database, username)
         _confirm(yes, f"{account['username']} is deleted for good, and nobody can take the name again. Go on?")
-        found = database.row("users/identify", username_key=fold(username)) or {"user_id": 0}
+        found = database.row("users/identify", username_key=name_key(username)) or {"user_id": 0}
         credentials = users.own_credentials(database, found["user_id"])
         noted = audit.of_command("user.delete", user_id=found["user_id"])
         leaving.close(database, credentials, content, me=None, **noted)
@@ -167,7 +168,9 @@ def user_delete(username: str, content: str, yes: bool, **flags: Any) -> None:
 
 
 def _account(database: Database, username: str) -> dict[str, Any]:
-    return _parsed(database.read("users/identify", "accounts/render", username_key=fold(username), page=None), username)
+    return _parsed(
+        database.read("users/identify", "accounts/render", username_key=name_key(username), page=None), username
+    )
 
 
 def _parsed(answer: str | None, username: str) -> dict[str, Any]:
@@ -187,7 +190,7 @@ def _change(database: Database, username: str, role: str | None = None, suspende
         "accounts/update",
         "accounts/render",
         me=None,
-        username_key=fold(username),
+        username_key=name_key(username),
         role=role,
         suspended=suspended,
         page=None,

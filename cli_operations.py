@@ -3,6 +3,7 @@
 import signal
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import click
 
 import terminal
-from cli import commands, database_option, open_database, project, settings
-from copies import folder_of_copies, name_of_copy, prune
-from db import StartupError
-from db.backup import back_up
+from cli import commands, database_option, open_database, project, require_own, settings
+from copies import folder_of_copies, name_of_copy
+from db import Database, StartupError
+from db.backup import back_up, prune
 from db.connection import WAL_BYTES
 from db.restore import SOUND_SQLITE, problems, rebuild_search
 from db.restore import restore as put_back
@@ -42,11 +43,12 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
         except OSError as error:
             raise StartupError(f"{folder}: {error.strerror}; copies need a folder that can be written") from error
     if folder.is_dir():
-        target = folder / name_of_copy(database, project().clock.seconds(), compress=compress)
+        target = folder / name_of_copy(database, folder, project().clock.seconds(), compress=compress)
     elif keep:
         raise StartupError(f"--keep {keep}: {folder} is no folder; name one, whose older copies are then deleted")
     else:
         target = folder
+    require_own(target.parent.resolve())
     signal.signal(signal.SIGTERM, _interrupt)
     with terminal.report() as report:
         try:
@@ -54,7 +56,7 @@ def backup(target: Path | None, compress: bool, keep: int | None, **flags: Any) 
         except KeyboardInterrupt:
             raise StartupError(f"{target}: the copy failed: interrupted") from None
         report.line(str(target))
-        for old in prune(database, folder, keep, target, project().clock.seconds()) if keep else []:
+        for old in prune(database, folder, keep, target) if keep else []:
             report.line(f"deleted {old}")
 
 
@@ -68,11 +70,26 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
 @click.argument("copy", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @database_option
 def restore(copy: Path, **flags: Any) -> None:
-    """Put a copy, packed or not, in the place of the database, which is kept beside it. The server must be stopped."""
+    """Replace the database by a copy, compressed or not, also while it is served; the old content is kept.
+
+    Sessions, tokens to reset passwords and queued mails of the copy do not come back."""
     database = settings(**flags).database
+    forgotten = ""
+
+    def forget(plain: Path) -> None:
+        nonlocal forgotten
+        with closing(Database(plain, project().sql, clock=project().clock)) as opened:
+            if "copies/forget" not in opened.files:  # a fork without accounts
+                return
+            counted = opened.row("copies/forgettable") or {}
+            opened.write("copies/forget")
+        forgotten = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counted.items())
+
     with terminal.report() as report:
-        aside = put_back(copy, database, project().schema, report, clock=project().clock)
-        report.line(f"{database} is {copy} now" + (f"; what it was is {aside}" if aside else ""))
+        kept = put_back(copy, database, project().schema, report, prepare=forget, clock=project().clock)
+        report.line(f"{database} is {copy} now" + (f"; what it was is {kept}" if kept else ""))
+        if forgotten:
+            report.line(f"not restored: {forgotten}; accounts and content deleted since the copy are back")
 
 
 @commands.command()

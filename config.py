@@ -126,26 +126,40 @@ def _origin(text: str) -> str:
     return f"{scheme}://{host}" + ("" if is_default else f":{int(port)}")
 
 
-def _mail_server(value: str) -> str:
+# URLs, as far as nothing in them can be read in two ways: no path, query or fragment where none belongs, and whatever
+# could begin or end another part is written as %XX. urlsplit alone would drop, repair or guess.
+_ESCAPE = "%(?:[2-6][0-9a-f]|7[0-9a-e])"  # printable ASCII, which is what a login can hold
+_PART = rf"(?:[^\x00-\x20\x7f-\U0010ffff:/?#@\\\[\]%]|{_ESCAPE})+"
+_HOST = r"(?:[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])(?::[0-9]+)?"
+_MAIL_SERVER = re.compile(f"smtps?://(?:{_PART}(?::{_PART})+@)?{_HOST}", re.ASCII | re.IGNORECASE)
+_DSN = re.compile(rf"https?://{_PART}(?::{_PART})?@{_HOST}(?:/[\w.-]+)*/[0-9]+", re.ASCII | re.IGNORECASE)
+
+
+def _is_url(form: re.Pattern[str], value: str) -> bool:
     try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("smtp", "smtps") and parts.hostname and parts.port != 0
-    except ValueError:  # its text quotes what was given
-        usable = False
-    if value and not usable:
-        raise ValueError("smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty")
+        return bool(form.fullmatch(value)) and urlsplit(value).port != 0
+    except ValueError:  # the host or the port; its text quotes what was given
+        return False
+
+
+def _mail_server(value: str) -> str:
+    if value and not _is_url(_MAIL_SERVER, value):
+        raise ValueError(
+            "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty; special characters in USER and "
+            "PASSWORD are written as in any URL, such as %40 for @"
+        )
     return value
 
 
 def _sender(value: str) -> str:
-    local, _, domain = value.partition("@")
-    if value and not (local and domain and value.isprintable() and " " not in value):
+    if value and not (value.isprintable() and re.fullmatch(r'[^\s@<>()\[\]\\,;:"]+@[^\s@<>()\[\]\\,;:"]+', value)):
         raise ValueError("an address, such as club@example.org, or empty")
     return value
 
 
 def _link(value: str) -> str:
-    if value and not ("://" in value and "{token}" in value):
+    form = r"[a-z][a-z0-9+.-]*://\S+"
+    if value and not (value.isprintable() and re.fullmatch(form, value, re.IGNORECASE) and "{token}" in value):
         raise ValueError("a link with {token} in it, such as https://example.org/reset?token={token}, or empty")
     return value
 
@@ -157,13 +171,7 @@ def _token(value: str) -> str:
 
 
 def _dsn(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.username and parts.hostname and parts.port != 0
-        usable = usable and parts.path.rpartition("/")[2].isdecimal()
-    except ValueError:
-        usable = False
-    if value and not usable:
+    if value and not _is_url(_DSN, value):
         raise ValueError("https://KEY@HOST/PROJECT with the number of a project, or empty")
     return value
 
@@ -231,7 +239,7 @@ class Config:
     workers: int = _setting(
         0,
         _whole(0, 64),
-        "Processes that answer requests, 41 MB each when idle; 0 is one for each core, at most 4.",
+        "Processes that answer requests, 43 MB each when idle; 0 is one for each core, at most 4.",
     )
     pin: bool = _setting(
         True,
@@ -351,6 +359,13 @@ class Config:
         _one_of("on", "off"),
         "on: everybody who reaches the server sees /study, nearly all of the database, and which SQL ran.",
     )
+
+    def __post_init__(self) -> None:
+        """Resolve the database's path, once: locks, the WAL and backups/ go by its real name."""
+        try:
+            object.__setattr__(self, "database", self.database.resolve())
+        except (OSError, RuntimeError) as error:  # a loop of links
+            raise ConfigError(f"{PREFIX}DATABASE: {self.database} cannot be resolved: {error}") from None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **flags: Any) -> "Config":

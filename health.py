@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 
+import files
 from config import Config
 from db import Database, Unavailable
 
@@ -29,10 +30,12 @@ def readiness(config: Config, database: Database, is_draining: Callable[[], bool
             turn.cancel()
             return f"no turn to write within {_PATIENCE_S} second"
         # That changed nothing, and so wrote nothing. Nobody reads what stands in this file.
-        with database.path.with_name(database.path.name + ".lock").open("r+b") as file:
-            file.write(b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = files.open_lock(database.path.with_name(database.path.name + ".lock"), create=False)
+        try:
+            os.pwrite(descriptor, b"\n", 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         return None
 
     def disk() -> str | None:

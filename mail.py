@@ -1,12 +1,11 @@
-"""Mails: those that wait in the outbox are sent in the background, by one worker at a time. Knows no HTTP.
+"""Sends the mails of the outbox, in a thread of each worker. Knows no HTTP.
 
-A mail is delayed before it is sent and deleted after it, so that a crash in between sends it once more, and never
-loses it. The token that it carries is made when it is sent: the database knows its hash alone."""
+A mail is claimed for five minutes, sent, then deleted or delayed: each is sent by one sender, and a crash in between
+sends it once more instead of losing it. Its token is made when it is claimed: the database knows only the hash."""
 
-import fcntl
 import ipaddress
+import json
 import logging
-import os
 import smtplib
 import ssl
 import threading
@@ -18,18 +17,25 @@ from email.utils import formatdate, parseaddr
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import audit
 from config import Config
-from db import Database, StartupError, Unavailable
+from db import Database, Unavailable
 from passwords import digest, new_token
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_TO_STOP = 5
-_TIMEOUT_S = 30
 
-# After the first attempt that fails a minute passes, then 2, 4 … at most an hour. After a day nobody waits any longer.
+# A conversation with a mail server has about a dozen steps: all of them fit into the lease.
+_TIMEOUT_S = 20
+_LEASE = timedelta(minutes=5)
+
+# After the first attempt that fails a minute passes, then 2, 4 … at most an hour.
 _FIRST_DELAY = timedelta(minutes=1)
 _LONGEST_DELAY = timedelta(hours=1)
 _GIVE_UP_AFTER = timedelta(days=1)
+
+# A server that wants a login refuses every mail: that is for the operator to mend, and the mail waits (RFC 4954).
+_LOGIN_CODES = {530, 534, 535, 538}
 
 _TEXT = """\
 Hello {username},
@@ -42,101 +48,111 @@ It works once, and for one hour. If it was not you, there is nothing to do: your
 """
 
 
+class _Refused(Exception):
+    """This mail will never be taken, however often it is tried; the message says why, without the address."""
+
+
 @contextmanager
 def sending(config: Config, database: Database) -> Iterator[None]:
-    """Send what waits, in a thread, as long as this lasts. Of all processes that want to, one does.
-
-    Raises StartupError where the lock that they share cannot be made."""
+    """Send due mails in a thread, as long as this lasts. Any number of processes may do so at once."""
     stopping = threading.Event()
-    turn = _Turn(database)
-    arguments = (config, database, turn, stopping)
-    thread = threading.Thread(target=_keep_sending, args=arguments, name="mail", daemon=True)
+    thread = threading.Thread(target=_keep_sending, args=(config, database, stopping), name="mail", daemon=True)
     thread.start()
     try:
         yield
     finally:
         stopping.set()
         thread.join(_SECONDS_TO_STOP)
-        if not thread.is_alive():  # else it still sends, and the end of the process gives the turn to another
-            turn.close()
 
 
-def _keep_sending(config: Config, database: Database, turn: "_Turn", stopping: threading.Event) -> None:
+def _keep_sending(config: Config, database: Database, stopping: threading.Event) -> None:
     log = logging.getLogger("rowboat")
     while not stopping.wait(_SECONDS_BETWEEN_LOOKS):
         try:
-            while not stopping.is_set() and turn.is_ours() and _send_next(config, database, log):
+            while not stopping.is_set() and _send_next(config, database, log):
                 pass
         except Unavailable as error:
             log.warning("mail: %s", error)
-        except Exception:  # a bug of ours: whoever waits for the next mail shall not pay for it
+        except Exception:  # a bug of ours must not end the thread
             log.exception("mail")
 
 
-class _Turn:
-    """A lock on `<database>.mail-lock`, which the kernel frees when a process ends."""
-
-    def __init__(self, database: Database) -> None:
-        path = database.path.with_name(database.path.name + ".mail-lock")
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StartupError(f"{path}: {error.strerror}; the folder must be one that can be written") from error
-
-    def is_ours(self) -> bool:
-        """Whether this process is the one that sends; once it is, it stays so."""
-        with suppress(BlockingIOError):
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
-
-    def close(self) -> None:
-        """Let another process have it."""
-        os.close(self._descriptor)
-
-
 def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
-    """Send the mail that is due; false when none is."""
-    due = database.row("outbox/next", now=database.clock.now())
-    if due is None:
+    """Send the mail that is due; false when there is none to send."""
+    clock = database.clock
+    if database.row("outbox/next", now=clock.now()) is None:  # to look is a read: a write would empty the cache
         return False
-    which = f"mail {due['id']} to user {due['user_id']}"
-    if due["created_at"] < database.clock.ago(_GIVE_UP_AFTER):
-        log.error("%s: given up after a day", which)
-        database.write("outbox/delete", id=due["id"])
-        return True
     token = new_token()
-    delay = min(_FIRST_DELAY * 2 ** min(due["attempts"], 10), _LONGEST_DELAY)
-    database.write(
-        "outbox/delay",
+    claimed = database.write(
+        "outbox/claim",
         "resets/create",
-        id=due["id"],
-        next_attempt_at=database.clock.ago(-delay),
-        user_id=due["user_id"],
+        "outbox/render",
+        now=clock.now(),
+        lease_until=clock.ago(-_LEASE),
         token_hash=digest(token),
-        now=database.clock.now(),
     )
-    # Only now is the address asked for: whoever changes it from here on takes the token back as well.
-    mail = database.row("outbox/find", id=due["id"])
-    if mail is None:  # its user has left
-        return True
+    if claimed is None:  # another sender was faster, or its user has left
+        return False
+    mail = json.loads(claimed)
+    which = f"mail {mail['id']} to user {mail['user_id']}"
     try:
-        _send(config, mail, token, database.clock.seconds())
-    except Exception as error:  # also ours: addresses and passwords that mails cannot hold raise all kinds of errors
+        if mail["created_at"] < clock.ago(_GIVE_UP_AFTER):
+            raise _Refused("not sent within a day")
+        _send(config, mail, token, clock.seconds())
+    except _Refused as error:
+        log.error("%s: %s; given up", which, error)
+        noted = audit.of_command("user.reset_mail_failed", user_id=mail["user_id"])
+        database.write("audit/note", "outbox/delete", id=mail["id"], me=None, now=clock.now(), **noted)
+    except Exception as error:  # settings that mails cannot hold raise all kinds of errors, too
         log.warning("%s: %s; tried again later", which, _reason(error))
-        return True
-    database.write("outbox/delete", id=due["id"])
+        delay = min(_FIRST_DELAY * 2 ** min(mail["attempts"] - 1, 10), _LONGEST_DELAY)
+        database.write("outbox/delay", id=mail["id"], attempts=mail["attempts"], next_attempt_at=clock.ago(-delay))
+    else:
+        database.write("outbox/delete", id=mail["id"])
     return True
 
 
 def _send(config: Config, mail: dict[str, Any], token: str, now: float) -> None:
-    """Raises an error; then the server has not taken it, or has not said so."""
-    if parseaddr(mail["email"]) != ("", mail["email"]):
-        raise ValueError("an address that a mail server would read differently")
+    """Raises _Refused for what no retry will change, and any other error when the server did not confirm the mail."""
+    if not _is_mailable(mail["email"]):
+        raise _Refused("an address that mail servers would read differently")
     url = urlsplit(config.smtp_url)
     message = _message(config, url, mail, token, now)
-    with _connection(url) as server:
+    server = _connection(url)
+    try:
         server.send_message(message, to_addrs=[mail["email"]])
+        with suppress(OSError):  # the server has the mail, whatever it replies to QUIT
+            server.quit()
+    except (smtplib.SMTPException, UnicodeError) as error:
+        if _is_permanent(error):
+            raise _Refused(_reason(error)) from error
+        raise
+    finally:
+        server.close()
+
+
+def _is_mailable(address: str) -> bool:
+    """Whether a mail's To header can hold this address, and smtplib would send to no other one."""
+    try:
+        EmailMessage()["To"] = address
+    except Exception:  # the email package raises all kinds of errors
+        return False
+    return parseaddr(address) == ("", address)
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Whether an error while a mail was sent says that this mail will never be taken (RFC 5321, section 4.2.1)."""
+    # A server without SMTPUTF8, and what cannot be encoded for it. STARTTLS and the login come before, on a connection.
+    if isinstance(error, (smtplib.SMTPNotSupportedError, UnicodeError)):
+        return True
+    return 500 <= _reply_code(error) <= 599 and _reply_code(error) not in _LOGIN_CODES
+
+
+def _reply_code(error: Exception) -> int:
+    """The server's reply to MAIL, RCPT or DATA; 0 for other errors."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return max(code for code, _ in error.recipients.values())  # there is one
+    return error.smtp_code if isinstance(error, (smtplib.SMTPSenderRefused, smtplib.SMTPDataError)) else 0
 
 
 def _message(config: Config, url: SplitResult, mail: dict[str, Any], token: str, now: float) -> EmailMessage:
@@ -188,8 +204,8 @@ def _is_this_machine(host: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """What went wrong, for a log: what a server says of it may hold addresses, and other errors a password."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        return f"{type(error).__name__} {error.smtp_code}"
+    if code := getattr(error, "smtp_code", 0) or _reply_code(error):
+        return f"{type(error).__name__} {code}"
     if isinstance(error, smtplib.SMTPNotSupportedError):  # smtplib's own words: STARTTLS, or SMTPUTF8
         return str(error)
     # SMTPException is an OSError, too.

@@ -1,28 +1,37 @@
-"""What is counted while requests are answered: by each worker in memory, and added up for Prometheus at /metrics.
+"""What is counted while requests are served, by all workers together, for Prometheus at /metrics.
 
-prometheus-client writes the format, and is loaded once somebody asks. It can count for several processes, too, but
-its locks and its shared file take 5 µs of each request; counting here takes less than one (bench/observing.py)."""
+The counting is prometheus-client's; for several workers its multiprocess mode, with files in a folder that they share
+(https://prometheus.github.io/client_python/multiprocess/)."""
 
-import json
 import logging
+import os
 import shutil
-import threading
-import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import Metric as Family
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from copies import newest_copy
 from db import Database
 from db.database import Ran
+from files import is_private
 from plugins.authentication import SESSION_LIFETIME
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# A worker that is killed takes with it what it has counted for so long; and so old may the numbers of others be.
-_SECONDS_BETWEEN_WRITES = 1
+_LOG = logging.getLogger("rowboat")
+
+# A file is mapped into memory: on a file system that is full, writing to it would kill the worker.
+_LEAST_FREE_BYTES = 4 * 1024 * 1024
+
+prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metric(NamedTuple):
@@ -62,159 +71,121 @@ SESSIONS = Metric("rowboat_sessions", "gauge", (), "Sessions that are open.")
 
 METRICS = [REQUESTS, SQL, LOCK, CACHE_HITS, QUEUE, DATABASE, WAL, FREE, BACKUP, SESSIONS]
 
-# A metric's name and the values of its labels; how many fell into each bucket and above, and their sum.
-_Counted = dict[tuple[str, ...], list[float]]
-
 
 class Metrics:
     """What one worker counts. Safe to share between threads.
 
-    With a `folder`, it is kept in the file `number`.json there: each worker has a number of its own, and carries on
-    where the last one with this number stopped. `waiting` says how many requests wait for a thread."""
+    With a `folder`, which must be private, workers share what they count there, each under a `number` that no other
+    living worker has. `waiting` says how many requests wait for a thread."""
 
     def __init__(self, folder: Path | None = None, number: int = 0) -> None:
         self.waiting: Callable[[], int] = lambda: 0
-        self._folder = folder
         self._number = number
-        self._lock = threading.Lock()
-        self._writing = threading.Lock()
-        self._kept = True
-        self._counted: _Counted = {}
-        self._news = threading.Event()
-        if folder:
-            self._counted = _read(folder / f"{number}.json")[0]
-            threading.Thread(target=self._keep, name="metrics", daemon=True).start()
+        self._folder = folder if folder and _can_share(folder) else None
+        self._warned: set[Path] = set()
+        if self._folder:
+            self.close()  # what a worker of this number left that was killed
+            for path in self._folder.glob(f"*_{number}.db"):
+                if not self._is_sound(path):
+                    path.unlink()
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._folder)
+            values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        self._requests = Histogram(REQUESTS.name, REQUESTS.help, REQUESTS.labels, buckets=_SECONDS, registry=registry)
+        self._sql = Summary(SQL.name, SQL.help, SQL.labels, registry=registry)
+        self._lock = Histogram(LOCK.name, LOCK.help, buckets=_SECONDS, registry=registry)
+        self._hits = Counter(CACHE_HITS.name, CACHE_HITS.help, registry=registry)
+        self._queue = Gauge(QUEUE.name, QUEUE.help, registry=registry, multiprocess_mode="livesum")
 
     def answered(
         self, method: str, route: str, status: str, seconds: float, ran: Ran, *, remembered: bool = False
     ) -> None:
         """Count a request, the SQL files that ran for it, and whether its answer was remembered."""
-        with self._lock:
-            self._observe(REQUESTS, (REQUESTS.name, method, route, status), seconds)
+        with suppress(OSError):  # nobody goes without an answer because it cannot be counted
+            self._requests.labels(method, route, status).observe(seconds)
             for file, took in ran:
-                self._observe(SQL, (SQL.name, file), took)
+                self._sql.labels(file).observe(took)
             if remembered:
-                self._observe(CACHE_HITS, (CACHE_HITS.name,), 0)
-        if not self._news.is_set():
-            self._news.set()
+                self._hits.inc()
+            self._queue.set(self.waiting())
 
     def waited(self, seconds: float) -> None:
         """Count a wait for the writers' lock."""
-        with self._lock:
-            self._observe(LOCK, (LOCK.name,), seconds)
+        with suppress(OSError):
+            self._lock.observe(seconds)
 
-    def write(self) -> None:
-        """Let the other workers know what is counted; nothing without a folder."""
-        with self._writing:
-            if not self._folder:
-                return
-            new = self._folder / f"{self._number}.new"
-            with self._lock:
-                text = json.dumps([list(self._counted.items()), self.waiting()])
-            try:
-                self._folder.mkdir(0o700, exist_ok=True)  # whoever tidies up /tmp may have taken it away
-                new.write_text(text)
-                new.replace(self._folder / f"{self._number}.json")
-                self._kept = True
-            except OSError as error:  # a full disk is no reason to answer nobody
-                if self._kept:
-                    logging.getLogger("rowboat").warning("metrics of this worker are not kept: %s", error)
-                self._kept = False
-
-    def remove(self) -> None:
-        """Remove the folder of all workers, and write no more."""
-        with self._writing:
-            folder, self._folder = self._folder, None
-            if folder:
-                shutil.rmtree(folder, ignore_errors=True)
+    def close(self) -> None:
+        """No more requests of this worker wait; what it has counted stays."""
+        if self._folder:
+            mark_process_dead(self._number, str(self._folder))  # type: ignore[no-untyped-call]
 
     def exposition(self, database: Database) -> str:
         """The body of /metrics, in Prometheus' text format."""
-        from prometheus_client import generate_latest  # not before somebody asks: it takes a megabyte
+        self._queue.set(self.waiting())
+        counted = {family.name: family for family in self._of_all_workers()}
+        families = [counted[metric.name] for metric in METRICS if metric.name in counted]
+        return generate_latest(_Families([*families, *_gauges(database)])).decode()
 
-        counted, waiting = self._of_all_workers()
-        return generate_latest(_Collector(counted, _gauges(database) | {QUEUE.name: waiting})).decode()
+    def _of_all_workers(self) -> list[Family]:
+        if not self._folder:
+            return list(self._registry.collect())
+        if not is_private(self._folder):
+            _LOG.warning("%s is gone, or not ours: metrics are left out until a restart", self._folder)
+            return []
+        files = [str(path) for path in sorted(self._folder.glob("*.db")) if self._is_sound(path)]
+        return list(_merged(files))
 
-    def _observe(self, metric: Metric, key: tuple[str, ...], amount: float) -> None:
-        numbers = self._counted.get(key)
-        if numbers is None:
-            numbers = self._counted[key] = [0] * (len(metric.bounds) + 2)
-        numbers[bisect_left(metric.bounds, amount)] += 1
-        numbers[-1] += amount
-
-    def _keep(self) -> None:
-        while self._news.wait():
-            time.sleep(_SECONDS_BETWEEN_WRITES)
-            self._news.clear()
-            self.write()
-
-    def _of_all_workers(self) -> tuple[_Counted, int]:
-        with self._lock:
-            sums = {key: numbers.copy() for key, numbers in self._counted.items()}
-        waiting = self.waiting()
-        files = self._folder.glob("*.json") if self._folder else ()
-        for counted, queued in (_read(path) for path in files if path.stem != str(self._number)):
-            waiting += queued
-            for key, numbers in counted.items():
-                sums[key] = [a + b for a, b in zip(sums.get(key, [0] * len(numbers)), numbers, strict=True)]
-        return sums, waiting
-
-
-def _read(path: Path) -> tuple[_Counted, int]:
-    if not path.exists():
-        return {}, 0
-    counted, waiting = json.loads(path.read_text())
-    lengths = {metric.name: len(metric.bounds) + 2 for metric in METRICS}
-    # Other code may have counted otherwise, before a reload.
-    return {tuple(key): numbers for key, numbers in counted if len(numbers) == lengths.get(key[0])}, waiting
+    def _is_sound(self, path: Path) -> bool:
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise ValueError("no regular file")
+            _merged([str(path)])
+        except FileNotFoundError:  # a worker has ended
+            return False
+        except Exception as error:  # prometheus-client raises all kinds for what it cannot read
+            if path not in self._warned:
+                _LOG.warning("%s is left out of the metrics: %s: %s", path, type(error).__name__, error)
+            self._warned.add(path)
+            return False
+        return True
 
 
-def _gauges(database: Database) -> dict[str, float]:
+_merged: Callable[[list[str]], Iterable[Family]] = MultiProcessCollector.merge
+
+
+class _Families(NamedTuple):
+    """Hands families to prometheus-client."""
+
+    families: list[Family]
+
+    def collect(self) -> list[Family]:
+        return self.families
+
+
+def _can_share(folder: Path) -> bool:
+    if not is_private(folder):
+        _LOG.warning("%s is gone, or not ours: this worker's metrics are its own", folder)
+    elif shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+        _LOG.warning("%s has no room: this worker's metrics are its own", folder)
+    else:
+        return True
+    return False
+
+
+def _gauges(database: Database) -> Iterator[Family]:
     wal = database.path.with_name(database.path.name + "-wal")
     now = database.clock.seconds()
     newest = newest_copy(database.path, now)
     sessions = database.row("sessions/count", expired=database.clock.ago(SESSION_LIFETIME)) or {}
-    return {
-        DATABASE.name: _size(database.path),
-        WAL.name: _size(wal),
-        FREE.name: shutil.disk_usage(database.path.parent).free,
-        BACKUP.name: float("inf") if newest is None else now - newest,
-        SESSIONS.name: sessions["sessions"],
-    }
+    for metric, value in (
+        (DATABASE, _size(database.path)),
+        (WAL, _size(wal)),
+        (FREE, shutil.disk_usage(database.path.parent).free),
+        (BACKUP, float("inf") if newest is None else now - newest),
+        (SESSIONS, sessions["sessions"]),
+    ):
+        yield GaugeMetricFamily(metric.name, metric.help, value)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-class _Collector:
-    """Hands numbers to prometheus-client."""
-
-    def __init__(self, counted: _Counted, gauges: Mapping[str, float]) -> None:
-        self._counted = counted
-        self._gauges = gauges
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client import core
-
-        for metric in METRICS:
-            if metric.kind == "gauge":
-                yield core.GaugeMetricFamily(metric.name, metric.help, self._gauges[metric.name])
-                continue
-            families = {
-                "counter": core.CounterMetricFamily,
-                "histogram": core.HistogramMetricFamily,
-                "summary": core.SummaryMetricFamily,
-            }
-            family = families[metric.kind](metric.name, metric.help, labels=metric.labels)
-            for (name, *labels), (*buckets, total) in self._counted.items():
-                if name == metric.name:
-                    family.add_metric(labels, *_numbers(metric, buckets, total))
-            yield family
-
-
-def _numbers(metric: Metric, buckets: list[float], total: float) -> tuple[Any, ...]:
-    """What a family wants to know."""
-    if metric.kind == "histogram":
-        return list(zip([*map(str, metric.bounds), "+Inf"], accumulate(buckets), strict=True)), total
-    return (sum(buckets),) if metric.kind == "counter" else (sum(buckets), total)

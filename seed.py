@@ -12,6 +12,7 @@ from clock import format_time
 from db import Database, Refused
 from handlers.articles import slug_words
 from handlers.fields import fold
+from handlers.names import name_key
 from handlers.words import search_index
 from passwords import digest, hash_password
 
@@ -71,7 +72,7 @@ def _people(
         database.write("users/update", me=ids[name], changes=changes, now=joined)
         advance(1)
     calls = [
-        database.submit("profiles/follow", me=me, username_key=fold(name), now=format_time(_BEGIN))
+        database.submit("profiles/follow", me=me, username_key=name_key(name), now=format_time(_BEGIN))
         for me in ids.values()
         for name in _some(chance, list(ids), most=12)
     ]
@@ -86,8 +87,8 @@ def _open_account(database: Database, name: str, password_hash: str, joined: str
         "users/create",
         me=None,
         username=name,
-        username_key=fold(name),
-        username_key_hash=digest(fold(name)),
+        username_key=name_key(name),
+        username_key_hash=digest(name_key(name)),
         email=email,
         email_key=fold(email),
         password_hash=password_hash,

@@ -22,11 +22,13 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+import files
 import logs
 from config import Config, ConfigError, usable_cores, with_file
 from schedule import Backups
@@ -343,24 +345,40 @@ def main() -> int:
     """Serve with the settings of the environment; returns the exit status."""
     config = Config.from_environment(os.environ)
     logs.set_up(config)
-    # (tempfile would take a megabyte.)
-    counts = Path(os.environ.get("TMPDIR") or "/tmp", f"rowboat-{os.urandom(8).hex()}")
     try:
         sockets = bind(config.host, config.port, config.workers or min(len(usable_cores()), 4))
     except OSError as error:
         return _cannot(f"listen on {config.host}:{config.port}", error, "choose another with --port or ROWBOAT_PORT")
     try:
-        counts.mkdir(0o700)
+        counts, held = runtime_folder(os.environ)
     except OSError as error:
-        return _cannot(f"make {counts}", error, "name a folder that can be written in TMPDIR")
+        return _cannot(f"make {error.filename}", error, "name a folder that can be written in TMPDIR")
     address = ipaddress.ip_address(sockets[0].getsockname()[0])
     is_blind = not config.trusted_proxy and (address.is_loopback or address.is_unspecified)
     try:
         return Parent(sockets, config, str(counts), _BLIND if is_blind else "").run()
     finally:
-        import shutil  # now that memory does not matter any more
+        os.close(held)
+        files.remove_abandoned(counts.parent, counts.name)
 
-        shutil.rmtree(counts, ignore_errors=True)
+
+def runtime_folder(environment: Mapping[str, str]) -> tuple[Path, int]:
+    """A new folder that no other user can enter, for what workers count; and a descriptor that locks it.
+
+    In memory where there is such a place: the files are mapped, and a full disk would kill workers. What servers that
+    were killed have left there is removed. Raises OSError if it can be made nowhere."""
+    given = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]  # systemd's RuntimeDirectory=
+    places = [*filter(None, [given]), "/dev/shm", environment.get("TMPDIR") or "/tmp"]
+    for place in places:
+        folder = Path(place, f"rowboat-{os.urandom(8).hex()}")  # (tempfile would take a megabyte)
+        try:
+            files.remove_abandoned(folder.parent, "rowboat-" + 16 * "[0-9a-f]")
+            folder.mkdir(0o700)
+            return folder, files.hold(folder)
+        except OSError:
+            if place == places[-1]:
+                raise
+    raise AssertionError
 
 
 def _cannot(what: str, error: OSError, advice: str) -> int:

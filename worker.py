@@ -17,10 +17,10 @@ from typing import Any
 import waitress.channel
 import waitress.server
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
+import buffers
 import framing
 import passwords
 from config import Config
@@ -77,7 +77,7 @@ def run(server: "_Server", drain_s: float, tell_ready: int, alive: int, draining
         os.write(tell_ready, b".")
     os.close(tell_ready)
     while not draining.is_set():
-        wasyncore.poll2(1, server._map)
+        server.turn(1)
     _drain(server, drain_s)
 
 
@@ -91,7 +91,7 @@ def _drain(server: "_Server", seconds: float) -> None:
     server.del_channel()
     server.socket.close()
     while server.active_channels and time.monotonic() < deadline:
-        wasyncore.poll2(0.1, server._map)
+        server.turn(0.1)
         for channel in list(server.active_channels.values()):
             is_idle = not (channel.requests or channel.request or channel.total_outbufs_len)
             if is_idle and channel.last_activity < time.monotonic() - _SECONDS_FOR_ONE_MORE:
@@ -134,7 +134,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         super().execute()
 
 
-class _Channel(HTTPChannel):  # type: ignore[misc]
+class _Channel(buffers.BoundedChannel):
     task_class = _Task
     error_task_class = _ErrorTask
     request: Any = None
@@ -177,7 +177,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def is_leaving(self) -> bool:
         """Whether it is about to be closed."""
         is_done = self.close_when_flushed and not self.total_outbufs_len
-        return bool(self.will_close or is_done or any(request.is_refused for request in self.requests[:1]))
+        return bool(
+            self.will_close or self.is_discarded or is_done or any(request.is_refused for request in self.requests[:1])
+        )
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]
@@ -185,6 +187,8 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = _Channel
     draining = threading.Event()
+    holds_more = False  # whether a connection may hold more than before
+    _is_due = False
 
     def __init__(self, *arguments: Any, slow: re.Pattern[str], origins: tuple[str, ...], **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -222,6 +226,21 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
             self.task_dispatcher.add_task(channel)
         return len(refused)
 
+    def turn(self, seconds: float) -> None:
+        """Wait at most so long for something to do, and do it."""
+        wasyncore.poll2(seconds, self._map)
+        # Between two turns: while the loop knows a descriptor by its number, it must not be closed and opened anew.
+        if self._is_due:
+            self._is_due = False
+            buffers.close_idle(list(self.active_channels.values()), time.monotonic() - _IDLE_SECONDS)
+        if self.holds_more:
+            self.holds_more = False
+            buffers.close_unfinished(list(self.active_channels.values()))
+
+    def maintenance(self, now: float) -> None:
+        """Have the next turn close idle connections; waitress calls this from time to time."""
+        self._is_due = True
+
     def waiting(self) -> int:
         """How many requests wait for a thread."""
         return len(self.task_dispatcher.queue) + len(self.slow_dispatcher.queue)
@@ -252,7 +271,8 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         idle = sorted((each for each in staying if not each.requests), key=lambda channel: channel.since)
         for channel in idle[: max(0, excess)]:
             if channel.since < opened_before:
-                channel.will_close = True
+                channel.discard()  # will_close would wait until the client reads
+                self.pull_trigger()
 
 
 def _error(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -282,6 +302,7 @@ def make_server(application: Any, config: Config, listening: socket.socket, slow
         connection_limit=min(2 * _MAX_CONNECTIONS, max(10, files - 2 * config.threads - _OTHER_FILES)),
         channel_timeout=_IDLE_SECONDS,
         cleanup_interval=10,
+        inbuf_overflow=buffers.BODY_IN_MEMORY_BYTES,
         max_request_body_size=_MAX_BODY_BYTES,
         max_request_header_size=_MAX_HEADER_BYTES,
         # throttle.py reads X-Forwarded-For, and believes one proxy: waitress takes ::ffff:192.0.2.1 for "::ffff".

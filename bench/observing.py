@@ -71,7 +71,8 @@ def main() -> None:
         path = Path(folder) / "rowboat.db"
         generate(1000, path)
         with closing(Database(path, HOME / "sql")) as database:
-            slug = json.loads(database.read("articles/list", page="[1]", total=1, me=None))["articles"][0]["slug"]
+            listing = json.loads(database.read("articles/list", page="[1]", total=1, me=None, most_bytes=0))
+        slug = listing["articles"][0]["slug"]
         applications = _applications(stack, path)
         numbers, chance = count(), random.Random(1)
         taken: dict[str, list[float]] = {what: [] for what in applications}

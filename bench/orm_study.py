@@ -40,11 +40,11 @@ from bench.contestants.sqlalchemy_queries import (
     page,
 )
 from db import Database
-from handlers.fields import EVERYTHING
+from handlers.fields import EVERYTHING, MOST_BYTES
 
 # One of those who have a session.
 ME = 10
-NEWEST = {"before": EVERYTHING, "limit": 20, "offset": 0}
+NEWEST = {"before": EVERYTHING, "limit": 20, "offset": 0, "most_bytes": MOST_BYTES}
 
 
 def listing(session, user, slug):

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.generate import PASSWORD, SESSIONS, email_of, token_of
 from bench.texts import TOPICS, Texts
+from handlers.fields import MOST_BYTES
 
 # How many requests differ, at most. A number that wrk adds to each (requests.lua) makes each round never-seen again.
 _MOST = 1000
@@ -170,12 +171,12 @@ class _Maker:
 def _listing(offset: int, before: int = _ENDLESS, **filters: str) -> Request:
     query = "&".join(f"{name}={value}" for name, value in filters.items())
     path = f"/api/articles?limit={_PAGE}&offset={offset}" + (f"&{query}" if query else "")
-    parameters = {"before": before, "limit": _PAGE, "offset": offset, **filters}
+    parameters = {"before": before, "limit": _PAGE, "offset": offset, "most_bytes": MOST_BYTES, **filters}
     return Request(path, ("articles/find" if filters else "articles/newest", "articles/list"), parameters)
 
 
 def _feed(offset: int) -> Request:
-    parameters = {"before": _ENDLESS, "limit": _PAGE, "offset": offset}
+    parameters = {"before": _ENDLESS, "limit": _PAGE, "offset": offset, "most_bytes": MOST_BYTES}
     path = f"/api/articles/feed?limit={_PAGE}&offset={offset}"
     return Request(path, ("articles/feed", "articles/list"), parameters)
 
@@ -185,13 +186,14 @@ def _article(slug: str) -> Request:
 
 
 def _comments(slug: str) -> Request:
-    parameters = {"slug": slug, "before": _ENDLESS, "limit": 1000}
+    parameters = {"slug": slug, "before": _ENDLESS, "limit": 1000, "most_bytes": MOST_BYTES}
     return Request(f"/api/articles/{slug}/comments", ("comments/find", "comments/render"), parameters)
 
 
 def _search(*words: str) -> Request:
     query = " ".join(f'"{word}"*' for word in words)
-    parameters = {"words": query, "tag": None, "author": None, "favorited": None, "limit": _PAGE, "offset": 0}
+    filters = {"words": query, "tag": None, "author": None, "favorited": None}
+    parameters = {**filters, "limit": _PAGE, "offset": 0, "most_bytes": MOST_BYTES}
     return Request(f"/api/articles?q={'+'.join(words)}", ("articles/search", "articles/list"), parameters)
 
 

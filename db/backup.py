@@ -1,6 +1,5 @@
 """Copies of a database: consistent while others write, verified, and in place only when complete."""
 
-import fcntl
 import glob
 import gzip
 import os
@@ -9,18 +8,22 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from copies import folder_of_copies
+import files
+from copies import copies_in, folder_of_copies, next_safety_copy, safety_copies
 from db.connection import connect
-from db.errors import StartupError
+from db.errors import StartupError, Unusable, is_damage
 
 # Hears what goes on and, where that is known, which share of it is done, from 0 to 1.
 Running = Callable[[str, float | None], None]
 
-_PAGES_AT_A_TIME = 1000
+PAGES_AT_A_TIME = 1000
 _STEPS_BETWEEN_LOOKS = 100_000
 _SPARE_BYTES = 16 * 1024 * 1024
-_KEPT = 5
+_SAFETY_COPIES = 5
+
+_BESIDE = ("", "-wal", "-shm", "-journal", ".lock", ".in-use")  # what belongs to a database
 
 
 def back_up(
@@ -30,75 +33,91 @@ def back_up(
 
     The copy is one file, checked for integrity and foreign keys and flushed to the disk before it gets its
     name; `compress` packs it with gzip. `running` hears how far it is. Raises StartupError, before anything is
-    written where the disk has not enough space."""
-    partial = target.with_name(target.name + ".partial")
-    packed = target.with_name(target.name + ".packed")
+    written if the disk has not enough space; Unusable if the database is damaged."""
+    database = database.resolve()
     try:
-        _require_space(database, target.parent)
-        with _ours_alone(partial, target):
-            partial.chmod(database.stat().st_mode & 0o777)  # nobody may read the copy who may not read the database
-            with closing(connect(database)) as source, closing(sqlite3.connect(partial, isolation_level=None)) as copy:
-                # Within a read transaction all pages are of one snapshot, however long the copying takes.
-                source.execute("BEGIN")
-                source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-                (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
-
-                def told(status: int, remaining: int, total: int) -> None:
-                    running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
-
-                copy.execute("PRAGMA journal_mode = OFF")  # what fails is deleted as a whole
-                source.backup(copy, pages=_PAGES_AT_A_TIME, progress=told)
-                copy.execute("PRAGMA journal_mode = DELETE")
-                copy.set_progress_handler(lambda: running("checking the copy", None), _STEPS_BETWEEN_LOOKS)
-                verify(copy, target)
+        if target.parent.resolve() / target.name in [Path(f"{database}{end}") for end in _BESIDE]:
+            raise StartupError(f"{target}: this is the database itself, or belongs to it; name another file")
+        require_space(database, target.parent)
+        with private_folder(target) as folder:
+            done = _copy(database, folder / "copy.db", target, running)
             if compress:
-                _pack(partial, packed, running)
-            done = packed if compress else partial
+                done = _pack(done, running)
             flush(done)
             done.replace(target)
             flush(target.parent)
     except (OSError, sqlite3.Error) as error:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            raise Unusable(target, f"the copy failed: {error}", "check the database itself") from error
         raise StartupError(f"{target}: the copy failed: {error}") from error
 
 
+def _copy(database: Path, plain: Path, target: Path, running: Running) -> Path:
+    descriptor = files.create(plain)
+    os.fchmod(descriptor, database.stat().st_mode & 0o777)  # for those alone who may read the database
+    os.close(descriptor)
+    with closing(connect(database)) as source, closing(sqlite3.connect(plain, isolation_level=None)) as copy:
+        # Within a read transaction all pages are of one snapshot, however long the copying takes.
+        source.execute("BEGIN")
+        source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        copy.execute("PRAGMA journal_mode = OFF")  # what fails is deleted as a whole
+        copy_pages(source, copy, running)
+        copy.execute("PRAGMA journal_mode = DELETE")
+        copy.set_progress_handler(lambda: running("checking the copy", None), _STEPS_BETWEEN_LOOKS)
+        verify(copy, target)
+    return plain
+
+
+def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, running: Running) -> None:
+    """Replace all of `target` by what is in `source`, in one transaction."""
+    (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
+
+    def told(status: int, remaining: int, total: int) -> None:
+        running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
+
+    source.backup(target, pages=PAGES_AT_A_TIME, progress=told)
+
+
 @contextmanager
-def _ours_alone(partial: Path, target: Path) -> Iterator[None]:
-    """A new empty file, which no other backup touches; in the end it is gone, and what was made beside it."""
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+def private_folder(target: Path) -> Iterator[Path]:
+    """A new folder beside `target` that no other user can enter; in the end it is gone.
+
+    What backups that were killed have left for this target is removed."""
+    files.remove_abandoned(target.parent, f"{glob.escape(target.name)}.*.partial")
+    with TemporaryDirectory(prefix=f"{target.name}.", suffix=".partial", dir=target.parent) as name:
+        descriptor = files.hold(Path(name))
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StartupError(f"{target}: another backup writes there; wait for its end") from None
-        os.ftruncate(descriptor, 0)  # one that was killed may have left something
-        target.with_name(target.name + ".partial-journal").unlink(missing_ok=True)
-        try:
-            yield
+            yield Path(name)
         finally:
-            for end in (".partial", ".partial-wal", ".partial-shm", ".packed"):
-                target.with_name(target.name + end).unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
+            os.close(descriptor)
 
 
-def _pack(plain: Path, packed: Path, running: Running) -> None:
-    packed.touch(plain.stat().st_mode & 0o777)
-    with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
+def _pack(plain: Path, running: Running) -> Path:
+    packed = plain.with_name(plain.name + ".gz")
+    with plain.open("rb") as source, packed.open("xb") as file, gzip.GzipFile("", "wb", 6, file) as target:
+        os.fchmod(file.fileno(), plain.stat().st_mode & 0o777)
         while part := source.read(1024 * 1024):
             target.write(part)
             running("packing", source.tell() / plain.stat().st_size)
+    return packed
+
+
+def prune(database: Path, folder: Path, keep: int, made: Path) -> list[Path]:
+    """Delete all but the newest `keep` copies and the one just made, and what killed backups left. Returns which."""
+    old = [copy for copy in copies_in(database, folder)[:-keep] if copy != made]
+    for path in old:
+        path.unlink(missing_ok=True)
+    return old + files.remove_abandoned(folder, f"{glob.escape(database.stem)}.[0-9][0-9][0-9][0-9]-*Z*.partial")
 
 
 def back_up_before(database: Path, what: str, running: Running) -> Path:
-    """Write a copy to backups/<database>.before-<what>.db beside the database; of these, the newest five are kept."""
-    _require_space(database, database.parent)
-    folder = folder_of_copies(database)
-    folder.mkdir(exist_ok=True)
-    target = folder / f"{database.stem}.before-{what}.db"
+    """Write a copy to backups/<database>.before-<what>.N.db beside the database; of these, the newest five are kept."""
+    require_space(database, database.parent)
+    folder_of_copies(database).mkdir(exist_ok=True)
+    target = next_safety_copy(database, what)
     back_up(database, target, running)
-    copies = folder.glob(f"{glob.escape(database.stem)}.before-*.db")
-    for old in sorted(copies, key=lambda path: (path.stat().st_mtime_ns, path))[:-_KEPT]:
-        old.unlink()
+    for old in safety_copies(database)[:-_SAFETY_COPIES]:
+        old.unlink(missing_ok=True)
     return target
 
 
@@ -111,7 +130,8 @@ def orphan(connection: sqlite3.Connection) -> str | None:
     return f"{'a row' if rowid is None else f'row {rowid}'} of {table} without its row in {parent}"
 
 
-def _require_space(database: Path, folder: Path) -> None:
+def require_space(database: Path, folder: Path) -> None:
+    """Raise StartupError if a folder has no room for a copy of the database."""
     wal = database.with_name(database.name + "-wal")
     needed = database.stat().st_size + (wal.stat().st_size if wal.exists() else 0) + _SPARE_BYTES
     free = shutil.disk_usage(folder).free
@@ -123,13 +143,13 @@ def _require_space(database: Path, folder: Path) -> None:
 
 
 def verify(copy: sqlite3.Connection, target: Path) -> None:
-    """Raise StartupError, which names `target`, for a copy that is damaged or has rows without their parents."""
+    """Raise Unusable, which names `target`, for a copy that is damaged or has rows without their parents."""
     (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        raise StartupError(f"{target}: the copy is damaged: {' '.join(verdict.split())}; check the database itself")
+        raise Unusable(target, f"the copy is damaged: {' '.join(verdict.split())}", "check the database itself")
     found = orphan(copy)
     if found:
-        raise StartupError(f"{target}: the copy has {found}; mend the database itself")
+        raise Unusable(target, f"the copy has {found}", "mend the database itself")
 
 
 def flush(path: Path) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
-from db.errors import StartupError
+from db.errors import StartupError, Unusable, is_damage
 
 BUSY_TIMEOUT_MS = 5000
 
@@ -74,13 +74,24 @@ def connect(
         connection.close()
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_BUSY:
-            advice = "another program holds it; end that one first"
-        elif code == sqlite3.SQLITE_CORRUPT:
+            raise StartupError(f"{path}: {error}; another program holds it; end that one first") from error
+        if code == sqlite3.SQLITE_CORRUPT:
             advice = "restore a copy; docs/operations.md, What to do when, has more"
         else:
             advice = "set ROWBOAT_DATABASE to another file, or move this one away"
-        raise StartupError(f"{path}: {error}; {advice}") from error
+        kind = Unusable(path, str(error), advice) if is_damage(error) else StartupError(f"{path}: {error}; {advice}")
+        raise kind from error
     return connection
+
+
+def ensure_wal(connection: sqlite3.Connection, database: Path) -> None:
+    """Switch the database to WAL mode if it is in another one, such as a copy. Raises StartupError if it cannot be."""
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StartupError(f"{database}: cannot be switched to WAL mode: {error}; end other programs first") from error
+    if mode != "wal":
+        raise StartupError(f"{database}: SQLite's journal stays {mode} here, Rowboat needs WAL; use a local disk")
 
 
 def _configure(connection: sqlite3.Connection, query_only: bool, synchronous: str) -> None:

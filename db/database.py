@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from clock import SYSTEM_CLOCK, Clock
-from db.connection import BUSY_TIMEOUT_MS, connect, identity
+from db.connection import BUSY_TIMEOUT_MS, connect, ensure_wal, identity
 from db.errors import Refused, StartupError, TookTooLong, Unavailable, is_unavailable
-from db.lock import InUse, WriteLock
+from db.lock import InUse, WriteLock, require_one_name
 from db.statements import SQLFile, load
 from db.watcher import Watcher
 from db.writer import Writer
@@ -46,7 +46,8 @@ class Database:
         clock: Clock = SYSTEM_CLOCK,
         read_limit_s: float = math.inf,
     ) -> None:
-        self.path = path
+        self.path = path = path.resolve()  # locks and the WAL go by name: there must be one
+        require_one_name(path)
         self._read_limit_s = read_limit_s
         self.clock = clock
         self.waited: Callable[[float], None] = lambda seconds: None
@@ -54,6 +55,7 @@ class Database:
         self._threads = threading.local()
         self._readers: list[sqlite3.Connection] = []
         with closing(connect(path)) as connection:
+            ensure_wal(connection, path)
             self.files = load(sql_folder, connection)
         self._in_use = InUse(path)
         self._watcher = Watcher(lambda: connect(path, query_only=True))
@@ -151,7 +153,9 @@ class Database:
         """A connection of the caller's own; the options are those of db.connection. Raises Unavailable."""
         self._require_in_place()  # another file of this name would share the WAL, and its index, with ours
         try:
-            return connect(self.path, **options)
+            connection = connect(self.path, **options)
+            ensure_wal(connection, self.path)
+            return connection
         except StartupError as error:  # the program has started long ago
             raise Unavailable(str(error)) from error
 

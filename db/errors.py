@@ -7,6 +7,14 @@ class StartupError(Exception):
     """The database or a script cannot be used; the message names it and says what to do."""
 
 
+class Unusable(StartupError):
+    """A file is no sound database: it is damaged, or another kind of file. `advice` is for the database itself."""
+
+    def __init__(self, path: object, reason: str, advice: str) -> None:
+        super().__init__(f"{path}: {reason}; {advice}")
+        self.reason = reason
+
+
 class Refused(Exception):
     """A guarded write's verdict: it was not allowed, and changed nothing.
 
@@ -42,6 +50,12 @@ _NOT_NOW = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOTADB,
 }
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is at fault: damaged, or not a database."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_unavailable(error: sqlite3.Error) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from clock import SYSTEM_CLOCK, Clock
 from db.backup import Running, back_up_before, orphan
 from db.checks import require_parents, require_rows_kept, row_counts, turns_foreign_keys_off
-from db.errors import StartupError
+from db.errors import StartupError, Unusable
 from db.lock import exclusive
 from db.script import Statement, blank_comments, read_script, split, visible
 
@@ -112,8 +112,8 @@ def read_ledger(connection: sqlite3.Connection) -> list[Applied]:
         return [Applied(*row) for row in rows.fetchall()]
     except sqlite3.DatabaseError as error:  # another program's table, or a damaged file
         _, _, file = connection.execute("PRAGMA database_list").fetchone()
-        raise StartupError(
-            f"{file}: cannot read what was applied: {error}; set ROWBOAT_DATABASE to another file, or restore a copy"
+        raise Unusable(
+            file, f"cannot read what was applied: {error}", "set ROWBOAT_DATABASE to another file, or restore a copy"
         ) from error
 
 
@@ -179,6 +179,7 @@ def migrate(
     script, unless `backup` is off (see db/backup.py). Each script is one transaction with its row in the
     ledger. Two that start at once take turns, and the second finds it done. Raises StartupError, which names
     file and line: then that script has changed nothing, and those before it stay applied."""
+    database = database.resolve()
     migrations = find_migrations(folder)
     _require_number(migrations, to)
     is_new = not database.exists()
@@ -188,7 +189,7 @@ def migrate(
             for migration in todo:
                 if not blank_comments(read_script(migration.up)).strip():
                     raise StartupError(f"{migration.up}: holds no statement yet; write it, or delete the pair")
-            if todo and backup and _holds_data(connection):
+            if todo and backup and holds_data(connection):
                 report.line(f"kept a copy in {back_up_before(database, f'{todo[0].version:04d}', report.running)}")
             for migration in todo:
                 _run(connection, migration, migration.up, report, clock.now())
@@ -322,7 +323,8 @@ def _require_number(migrations: list[Migration], number: int | None) -> None:
         raise StartupError(f"there is no script {number:04d}; they go from 0001 to {len(migrations):04d}")
 
 
-def _holds_data(connection: sqlite3.Connection) -> bool:
+def holds_data(connection: sqlite3.Connection) -> bool:
+    """Whether there is any table besides the ledger."""
     names = connection.execute("SELECT tbl_name FROM sqlite_schema WHERE tbl_name NOT GLOB 'sqlite_*'").fetchall()
     return any(name != "schema_migrations" for (name,) in names)
 

@@ -1,98 +1,137 @@
 """A copy put in the place of a database, and whether a database is as it should be."""
 
-import fcntl
 import gzip
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from clock import SYSTEM_CLOCK, Clock
-from db.backup import flush, orphan, verify
+from db.backup import back_up_before, copy_pages, flush, orphan, private_folder, require_space, verify
 from db.connection import connect
-from db.errors import StartupError
-from db.lock import InUse, WriteLock, finish_restore, restored
-from db.migrations import Report, find_migrations, migrate, pending, read_ledger
+from db.errors import StartupError, Unusable
+from db.lock import InUse, WriteLock, exclusive
+from db.migrations import Report, holds_data, migrate, read_ledger
 from db.schema import differences
 
 _SILENT = Report()
-
-# How many bytes, and from where, each reader of a database locks (https://sqlite.org/src/file/src/os.h, SHARED_SIZE).
-_SHARED_BY_READERS = 510, 0x40000002
 
 # Below it, two connections that checkpoint at once can corrupt a database (https://sqlite.org/wal.html#walresetbug).
 SOUND_SQLITE = (3, 51, 3)
 
 
 def restore(
-    copy: Path, database: Path, schema: Path, report: Report = _SILENT, *, clock: Clock = SYSTEM_CLOCK
+    copy: Path,
+    database: Path,
+    schema: Path,
+    report: Report = _SILENT,
+    *,
+    prepare: Callable[[Path], None] = lambda path: None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Path | None:
-    """Put a copy, packed or not, in the place of a database, and apply the schema scripts that it lacks.
+    """Replace the content of a database by that of a copy, compressed or not: in one transaction, also while it is
+    served. Schema scripts that the copy lacks are applied first, then `prepare` may change the copy's file.
 
-    Returns where the replaced database is kept, None where there was none. Raises StartupError, before anything is
-    touched, for a copy that is damaged or newer than the code, and while anything has the database open."""
-    unpacked = database.with_name(database.name + ".restoring")
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with closing(InUse(database, alone=True)):
-        try:
-            report.running(f"reading {copy}", None)
-            _unpack(copy, unpacked)
-            _require_copy(unpacked, copy, schema, report)
-            flush(unpacked)
-            with closing(WriteLock(database)) as lock, lock:  # no migration is under way
-                _require_unused(database)
-                finish_restore(database)  # of an earlier one that was killed
-                unpacked.replace(restored(database))  # from here on there is no way back
-                flush(database.parent)
-                aside = finish_restore(database)
-        except (OSError, EOFError, zlib.error) as error:
-            raise StartupError(f"{copy}: cannot be restored: {error}") from error
-        finally:
-            for suffix in ("", "-wal", "-shm"):
-                unpacked.with_name(unpacked.name + suffix).unlink(missing_ok=True)
-        migrate(database, schema, report, backup=False, clock=clock)  # the copy is still there
-    return aside
+    Returns where the content of before is kept: a safety copy or, if the database is damaged, the file itself with its
+    WAL; None if there was nothing. Raises StartupError, before anything is touched, for a copy that is damaged or newer
+    than the code, and if a damaged database is open elsewhere."""
+    database = database.resolve()
+    if database.exists() and copy.samefile(database):
+        raise StartupError(f"{copy}: this is the database itself; name a copy")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(database) as folder:
+            plain = folder / "copy.db"
+            _unpack(copy, plain, report)
+            try:
+                _make_ready(plain, copy, schema, report, prepare, clock)
+            except (sqlite3.Error, StartupError) as error:
+                raise StartupError(_about(copy, plain, error)) from error
+            require_space(plain, database.parent)
+            try:
+                return _replace_content(plain, database, report)
+            except Unusable as damage:
+                return _replace_file(plain, database, damage)
+    except (OSError, EOFError, zlib.error) as error:
+        raise StartupError(f"{copy}: cannot be restored: {error}") from error
 
 
-def _unpack(copy: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    target.touch(0o600)
+def _unpack(copy: Path, plain: Path, report: Report) -> None:
+    """Write an uncompressed copy of the copy, so that whatever reads it changes nothing beside the original."""
+    if not copy.is_file():
+        raise StartupError(f"{copy}: not a regular file; name a copy that `backup` has written")
+    report.running(f"reading {copy}", None)
     with copy.open("rb") as file:
         is_packed = file.read(2) == b"\x1f\x8b"
-    with gzip.open(copy) if is_packed else copy.open("rb") as source, target.open("wb") as file:
-        shutil.copyfileobj(source, file, 1024 * 1024)
-    wal = copy.with_name(copy.name + "-wal")
-    if wal.exists():  # a database that was put aside, or whose server was killed: its newest rows stand there
-        shutil.copyfile(wal, target.with_name(target.name + "-wal"))
+    with gzip.open(copy) if is_packed else copy.open("rb") as source, plain.open("xb") as target:
+        shutil.copyfileobj(source, target, 1024 * 1024)
+    with plain.open("rb") as file:
+        if file.read(16) != b"SQLite format 3\0":
+            raise StartupError(f"{copy}: not a database; name a copy that `backup` has written")
+    for end in ("-wal", "-journal"):  # of a database that was put aside, or whose server was killed: what is newest
+        if Path(f"{copy}{end}").exists():
+            shutil.copyfile(f"{copy}{end}", f"{plain}{end}")
 
 
-def _require_copy(unpacked: Path, copy: Path, schema: Path, report: Report) -> None:
+def _make_ready(
+    plain: Path, copy: Path, schema: Path, report: Report, prepare: Callable[[Path], None], clock: Clock
+) -> None:
+    with closing(connect(plain)) as connection:
+        report.running(f"checking {copy}", None)
+        verify(connection, copy)
+        if not read_ledger(connection):
+            raise StartupError(f"{copy}: no copy of a database of ours; nothing says which schema scripts it has")
+    migrate(plain, schema, report, backup=False, clock=clock)
+    prepare(plain)
+    with closing(connect(plain)) as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # all of it is in the one file
+        if mode != "delete":
+            raise StartupError(f"{copy}: its WAL cannot be moved into it")
+
+
+def _about(copy: Path, plain: Path, error: Exception) -> str:
+    """What is wrong with a copy: without the advice for a database, and without the name under which it was read."""
+    reason = error.reason if isinstance(error, Unusable) else str(error).removeprefix(f"{plain}: ")
+    reason = reason.removeprefix(f"{copy}: ").replace(str(plain), str(copy))
+    return f"{copy}: {reason}" + "; take another copy" * isinstance(error, Unusable)
+
+
+def _replace_content(plain: Path, database: Path, report: Report) -> Path | None:
+    # The lock comes first: nothing is acknowledged between the safety copy and the replacement.
+    with exclusive(database) as target:
+        kept = back_up_before(database, "restore", report.running) if holds_data(target) else None
+        with closing(connect(plain)) as source:
+            (page_size,) = target.execute("PRAGMA page_size").fetchone()
+            if source.execute("PRAGMA page_size").fetchone() != (page_size,):  # which a WAL does not let change
+                source.execute(f"PRAGMA page_size = {page_size:d}")
+                source.execute("VACUUM")
+            copy_pages(source, target, report.running)
+        return kept
+
+
+def _replace_file(plain: Path, database: Path, damage: Unusable) -> Path | None:
+    """Keep a file that cannot be copied, with its WAL, in a folder of its own, and put the copy in its place."""
     try:
-        with closing(connect(unpacked)) as connection:
-            report.running(f"checking {copy}", None)
-            verify(connection, copy)
-            ledger = read_ledger(connection)
-            (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()  # all of it is in the one file
-            if mode != "delete":
-                raise StartupError(f"{copy}: its WAL cannot be moved into it")
-    except (sqlite3.Error, StartupError) as error:
-        why = str(error).replace(str(unpacked), str(copy))
-        raise StartupError(why if str(copy) in why else f"{copy}: {why}") from error
-    if not ledger:
-        raise StartupError(f"{copy}: no copy of a database of ours; nothing says which schema scripts it has")
-    pending(find_migrations(schema), ledger)
-
-
-def _require_unused(database: Path) -> None:
-    """Programs that know nothing of InUse, such as Litestream, hold SQLite's own lock as long as they have it open."""
-    if database.exists():
-        with database.open("rb+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *_SHARED_BY_READERS)
-            except BlockingIOError:
-                raise StartupError(f"{database}: another program has it open, such as Litestream; stop that") from None
+        alone = InUse(database, alone=True)
+    except StartupError as error:
+        raise StartupError(f"{damage}; to replace the file: {error}") from damage
+    with closing(alone), closing(WriteLock(database)) as lock, lock:
+        number = 1
+        while (aside := database.with_name(f"{database.stem}.damaged.{number}")).exists():
+            number += 1
+        aside.mkdir(0o700)
+        with suppress(FileNotFoundError):
+            (aside / database.name).hardlink_to(database)  # its name is never free: nobody creates an empty one there
+        for end in ("-wal", "-shm", "-journal"):
+            with suppress(FileNotFoundError):
+                Path(f"{database}{end}").rename(aside / f"{database.name}{end}")
+        flush(aside)
+        flush(plain)
+        plain.replace(database)
+        flush(database.parent)
+    return aside / database.name
 
 
 def problems(database: Path, schema: Path) -> Iterator[str]:

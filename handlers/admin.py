@@ -7,7 +7,8 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 import audit
 from db import Database
-from handlers.fields import CursorPage, Model, Text, digits, fold, optional, page_answer
+from handlers.fields import CursorPage, Model, Text, digits, optional, page_answer
+from handlers.names import name_key
 
 Role = Literal["member", "moderator", "admin"]
 
@@ -119,7 +120,7 @@ def list_accounts(db: Database, me: int, query: AccountFilters) -> str:
         "accounts/find",
         "accounts/render",
         me=me,
-        q=query.q and fold(query.q),
+        q=name_key(query.q or "") or None,
         role=query.role,
         before=query.before,
         limit=query.limit,
@@ -143,7 +144,7 @@ def change_account(db: Database, me: int, username: str, user: AccountChanges) -
         "accounts/update",
         "accounts/render",
         me=me,
-        username_key=fold(username),
+        username_key=name_key(username),
         role=user.role,
         suspended=user.suspended,
         page=None,
@@ -159,7 +160,7 @@ def list_audit(db: Database, me: int, query: AuditFilters) -> str:
         "audit/find",
         "audit/render",
         me=me,
-        actor=query.actor and fold(query.actor),
+        actor=query.actor and name_key(query.actor),
         before=query.before,
         limit=query.limit,
     )

@@ -14,7 +14,19 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from handlers.fields import Model, Page, Text, fold, nfc, optional, page_answer, wrong
+from handlers.fields import (
+    MOST_BYTES,
+    Model,
+    Page,
+    Text,
+    link_to_next,
+    nfc,
+    optional,
+    page_answer,
+    set_link,
+    wrong,
+)
+from handlers.names import name_key
 from handlers.profiles import Profile
 from handlers.words import query as search_query
 from handlers.words import search_index
@@ -135,13 +147,27 @@ def list_articles(db: Database, me: int | None, query: Filters) -> str:
         me=me,
         words=query.q and search_query(query.q),
         tag=query.tag and nfc(query.tag, LONGEST_TAG),
-        author=query.author and fold(query.author),
-        favorited=query.favorited and fold(query.favorited),
+        author=query.author and name_key(query.author),
+        favorited=query.favorited and name_key(query.favorited),
         before=query.before,
         limit=query.limit,
         offset=query.offset,
+        most_bytes=MOST_BYTES,
     )
-    return page_answer(found)
+    return _page(found, query)
+
+
+def _page(found: dict[str, Any] | None, query: Page) -> str:
+    """The body of a page. One that was cut, for its articles are long, leads to the rest of them by a Link header."""
+    assert found
+    page, shown = json.loads(found["page"]), found["shown"]
+    if shown == len(page):
+        return page_answer(found)
+    if getattr(query, "q", None) is None:
+        link_to_next(page[shown - 1])
+    else:  # an order by rank has no cursor
+        set_link(offset=str(query.offset + shown))
+    return found["response"]
 
 
 def _require_searchable(query: Filters) -> None:
@@ -156,8 +182,16 @@ def _require_searchable(query: Filters) -> None:
 
 def feed(db: Database, me: int, query: Page) -> str:
     """Articles by those whom the caller follows, newest first."""
-    found = db.row("articles/feed", "articles/list", me=me, before=query.before, limit=query.limit, offset=query.offset)
-    return page_answer(found)
+    found = db.row(
+        "articles/feed",
+        "articles/list",
+        me=me,
+        before=query.before,
+        limit=query.limit,
+        offset=query.offset,
+        most_bytes=MOST_BYTES,
+    )
+    return _page(found, query)
 
 
 def read(db: Database, me: int | None, slug: str) -> str | HTTPError:

@@ -10,7 +10,7 @@ import audit
 import throttle
 from config import Config
 from db import Database
-from handlers.fields import FromCursor, Model, Text, page_answer, parse_id
+from handlers.fields import MOST_BYTES, FromCursor, Model, Text, page_answer, parse_id
 from handlers.profiles import Profile
 from plugins import errors
 
@@ -46,8 +46,16 @@ class CommentsAnswer(BaseModel):
 
 
 def list_comments(db: Database, me: int | None, slug: str, query: FromCursor) -> str | HTTPError:
-    """The newest 1,000 comments of an article; a Link header leads to the older ones."""
-    found = db.row("comments/find", "comments/render", slug=slug, me=me, before=query.before, limit=MOST_IN_A_PAGE)
+    """The newest 1,000 comments of an article, less where they are long; a Link header leads to the older ones."""
+    found = db.row(
+        "comments/find",
+        "comments/render",
+        slug=slug,
+        me=me,
+        before=query.before,
+        limit=MOST_IN_A_PAGE,
+        most_bytes=MOST_BYTES,
+    )
     return page_answer(found) if found else errors.not_found("article")
 
 

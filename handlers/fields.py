@@ -173,16 +173,22 @@ class Page(CursorPage):
     offset: Offset = Field(0, description="How many of the newest to skip.")
 
 
+# A page of a listing, or an export, has at most so many bytes: 1 MiB with what surrounds its entries.
+MOST_BYTES = 1024 * 1024 - 1024
+
+
 def link_to_next(next_id: int | None) -> None:
-    """Set the Link header (RFC 8288) to the page that follows this one, if there is one.
+    """Set the Link header (RFC 8288) to the page that begins below this id, if there is one."""
+    if next_id is not None:
+        set_link(cursor=encode_cursor(next_id))
+
+
+def set_link(**changes: str) -> None:
+    """Set the Link header (RFC 8288) to a next page: the current query with another `cursor` or `offset`.
 
     It is relative: behind a proxy, only the client knows the whole address."""
-    if next_id is None:
-        return
-    query = sent_query()
-    query.pop("offset", None)
-    query["cursor"] = encode_cursor(next_id)
-    response.set_header("Link", f'<?{urlencode(query)}>; rel="next"')
+    query = {name: value for name, value in sent_query().items() if name not in ("cursor", "offset")}
+    response.set_header("Link", f'<?{urlencode(query | changes)}>; rel="next"')
 
 
 def page_answer(found: dict[str, Any] | None) -> str:

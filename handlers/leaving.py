@@ -1,15 +1,13 @@
-"""Leaving: taking everything along, and closing the account."""
+"""Leaving: closing the account."""
 
 import json
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 import audit
 import throttle
 from db import Database
-from handlers.admin import Role
 from handlers.fields import Model, Text
 from handlers.users import own_credentials, require_password
 from passwords import digest
@@ -21,45 +19,6 @@ class Leaving(Model):
 
     password: Annotated[str, Text(None), Field(json_schema_extra={"format": "password"})]
     content: Literal["delete", "keep"] = Field(description="Whether articles and comments go, too.")
-
-
-class OwnAccount(BaseModel):
-    """The caller's account with what others do not see."""
-
-    id: int
-    username: str
-    email: str
-    role: Role
-    suspendedAt: datetime | None
-    bio: str | None
-    image: str | None
-    articlesCount: int
-    favoritesCount: int
-    createdAt: datetime
-    updatedAt: datetime
-
-
-class Export(BaseModel):
-    """Everything that is held about the caller, by what it is. Each entry holds names and times of its own."""
-
-    user: OwnAccount
-    articles: list[dict[str, Any]]
-    comments: list[dict[str, Any]]
-    favorites: list[dict[str, Any]]
-    following: list[dict[str, Any]]
-    followers: list[dict[str, Any]]
-    sessions: list[dict[str, Any]]
-    loginAddresses: list[dict[str, Any]]
-    attempts: list[dict[str, Any]]
-    passwordResets: list[dict[str, Any]]
-    outbox: list[dict[str, Any]]
-    audit: list[dict[str, Any]]
-
-
-def export(db: Database, me: int) -> str:
-    """Everything that is held about the caller, as one document. Never a hash of a password or a token."""
-    subjects = throttle.subjects_of(me, own_credentials(db, me)["email_key"])
-    return db.read("users/export", me=me, subjects=json.dumps(subjects))
 
 
 def leave(db: Database, me: int, user: Leaving) -> None:
@@ -101,7 +60,6 @@ def close(db: Database, account: dict[str, Any], content: str, *guards: str, use
 
 
 ROUTES = [
-    ("GET", "/user/export", export, {"auth": "required", "answers": Export, "secret": True}),
     (
         "DELETE",
         "/user",

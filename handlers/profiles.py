@@ -4,7 +4,7 @@ from bottle import HTTPError
 from pydantic import BaseModel
 
 from db import Database
-from handlers.fields import fold
+from handlers.names import name_key
 from plugins import errors
 
 
@@ -25,12 +25,12 @@ class ProfileAnswer(BaseModel):
 
 def read(db: Database, me: int | None, username: str) -> str | HTTPError:
     """The profile of a user, and whether the caller follows them."""
-    return db.read("profiles/render", username_key=fold(username), me=me) or errors.not_found("profile")
+    return db.read("profiles/render", username_key=name_key(username), me=me) or errors.not_found("profile")
 
 
 def follow(db: Database, me: int, username: str) -> str | HTTPError:
     """Follow a user; twice changes nothing."""
-    key = fold(username)
+    key = name_key(username)
     files = "users/must_be_active", "profiles/follow", "profiles/render"
     profile = db.write(*files, username_key=key, me=me, now=db.clock.now())
     return profile or errors.not_found("profile")
@@ -38,7 +38,7 @@ def follow(db: Database, me: int, username: str) -> str | HTTPError:
 
 def unfollow(db: Database, me: int, username: str) -> str | HTTPError:
     """Follow a user no longer; twice changes nothing."""
-    key = fold(username)
+    key = name_key(username)
     profile = db.write("users/must_be_active", "profiles/unfollow", "profiles/render", username_key=key, me=me)
     return profile or errors.not_found("profile")
 

@@ -1,6 +1,7 @@
 """Accounts: registration, login, and the caller's own."""
 
 import json
+import unicodedata
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -12,23 +13,23 @@ import throttle
 from config import Config
 from db import Database, Refused
 from handlers.fields import Model, Text, fold, optional, wrong
+from handlers.names import check_username, is_printable, name_key, shown
 from passwords import digest, hash_password, is_common, needs_rehash, new_token, verify_password
 from plugins import errors
 from plugins.authentication import SESSION_LIFETIME, sent_token
 
 
-def _username(value: str) -> str:
-    # It stands in paths, where these characters would need quoting or end it.
-    # "." and ".." mean folders there.
-    if not value.isprintable() or set(value) & set("/\\?#%") or value in (".", ".."):
-        raise wrong("must be printable, without / \\ ? # %, and not . or ..")
+def _email(value: str) -> str:
+    local, _, domain = value.partition("@")
+    # What is not shown could tell two addresses apart that look the same.
+    if not local or not domain or "@" in domain or not is_printable(value) or shown(value) != value:
+        raise wrong("must be an address with one @")
     return value
 
 
-def _email(value: str) -> str:
-    local, _, domain = value.partition("@")
-    if not local or not domain or "@" in domain or not value.isprintable() or " " in value:
-        raise wrong("must be an address with one @")
+def _image(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise wrong("must not contain control characters")
     return value
 
 
@@ -39,7 +40,7 @@ def _password(value: str, info: ValidationInfo) -> str:
 
 
 Username = Annotated[
-    str, Text(64, trimmed=True), AfterValidator(_username), Field(json_schema_extra={"pattern": r"^[^/\\?#%]+$"})
+    str, Text(64, trimmed=True), AfterValidator(check_username), Field(json_schema_extra={"pattern": r"^[^/\\?#%]+$"})
 ]
 Email = Annotated[
     str, Text(254, trimmed=True), AfterValidator(_email), Field(json_schema_extra={"pattern": r"^[^@\s]+@[^@\s]+$"})
@@ -71,7 +72,7 @@ class UserChanges(Model):
     email: Email = optional()
     password: Password = optional()
     bio: Annotated[str, Text(5000, blank=True)] | None = optional()
-    image: Annotated[str, Text(65536, blank=True)] | None = optional()
+    image: Annotated[str, Text(8192, blank=True), AfterValidator(_image)] | None = optional()
 
     currentPassword: Annotated[str, Text(None, blank=True), Field(json_schema_extra={"format": "password"})] | None = (
         optional()
@@ -151,7 +152,7 @@ def create(db: Database, user: NewUser) -> None:
 
 def _new_account(user: NewUser) -> dict[str, Any]:
     """What users/must_be_free.sql and users/create.sql ask for. Hashes the password."""
-    username_key = fold(user.username)
+    username_key = name_key(user.username)
     return {
         "me": None,
         "username": user.username,
@@ -257,8 +258,9 @@ def update(db: Database, config: Config, me: int, user: UserChanges) -> str:
         files.append("sessions/delete_others")
     if changes.keys() & {"email", "password_hash"}:
         files.append("resets/delete")  # whoever reads the old address shall not set the password
-    for name in {"username", "email"} & changes.keys():
-        changes[f"{name}_key"] = fold(changes[name])
+    for name, key_of in ("username", name_key), ("email", fold):
+        if name in changes:
+            changes[f"{name}_key"] = key_of(changes[name])
     username_key = changes.get("username_key")
     return db.write(
         *files,

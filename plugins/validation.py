@@ -1,6 +1,8 @@
 """What clients send, checked against the models that a route names: bodies and queries."""
 
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -14,6 +16,11 @@ from plugins.messages import message_of
 
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_DEPTH = 100
+
+# A large body may take forty times its length in memory while it is parsed: one at a time.
+_LARGE_BODY_BYTES = 64 * 1024
+_parsing = threading.Lock()
+
 _MOST_ERRORS = 100
 
 # The labels of UTF-8 (https://encoding.spec.whatwg.org/#names-and-labels).
@@ -90,13 +97,23 @@ class BodyPlugin:
             return callback
         key, model = route.config["body"]
 
-        def with_body(**arguments: Any) -> Any:
-            sent = _json_object(_body()).get(key)
+        def parsed(body: bytes) -> BaseModel:
+            sent = _json_object(body).get(key)
             if not isinstance(sent, dict):
                 raise errors.invalid({key: "can't be blank"})
             value = validated(model, sent, self._config, whole=key)
             if not value.model_fields_set:
                 raise errors.invalid({key: "can't be blank"})
+            return value
+
+        def with_body(**arguments: Any) -> Any:
+            body = _body()
+            with _parsing if len(body) > _LARGE_BODY_BYTES else nullcontext():
+                try:
+                    value = parsed(body)
+                except errors.Problem as problem:
+                    problem.__context__ = None  # it and the traceback refer to all that was parsed
+                    return problem.with_traceback(None)
             return callback(**{key: value}, **arguments)
 
         return with_body

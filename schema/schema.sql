@@ -342,7 +342,7 @@ CREATE TABLE users (
     role             TEXT    NOT NULL DEFAULT 'member', -- 'deleted' is the one who stands for all who have left
     suspended_at     TEXT,             -- NULL for those who are not
     bio              TEXT,
-    image            TEXT,             -- any text: clients decide how to show it
+    image            TEXT,             -- any line of text: clients decide how to show it
     articles_count   INTEGER NOT NULL DEFAULT 0, -- kept by triggers on articles
     favorites_count  INTEGER NOT NULL DEFAULT 0, -- kept by triggers on favorites
     created_at       TEXT    NOT NULL, -- UTC, 2026-01-31T12:00:00.000Z
@@ -356,7 +356,10 @@ CREATE TABLE users (
     CONSTRAINT users_email_length         CHECK (length(email) BETWEEN 3 AND 254),
     CONSTRAINT users_role_name            CHECK (role IN ('member', 'moderator', 'admin', 'deleted')),
     CONSTRAINT users_bio_length           CHECK (length(bio) <= 5000),
-    CONSTRAINT users_image_length         CHECK (length(image) <= 65536),
+    -- A page of articles or comments holds an image for each of them.
+    CONSTRAINT users_image_length         CHECK (length(image) <= 8192),
+    -- No control characters: U+0001 to U+001F and U+007F to U+009F. JSON takes six bytes for most of them.
+    CONSTRAINT users_image_characters     CHECK (image NOT GLOB '*[' || char(1, 45, 31, 127, 45, 159) || ']*'),
     CONSTRAINT users_articles_count_sign  CHECK (articles_count >= 0),
     CONSTRAINT users_favorites_count_sign CHECK (favorites_count >= 0),
     CONSTRAINT users_suspended_at_format  CHECK (suspended_at LIKE '____-__-__T__:__:__.___Z'),

@@ -24,7 +24,7 @@ SCHEMA = HOME / "schema"
 
 # What may be read: code that a request passes through. Never data, settings, or what happens to lie beside them.
 _MODULES = """
-    app audit cache config framing health limits logs metrics middleware openapi passwords serve throttle worker
+    app audit cache config files framing health limits logs metrics middleware openapi passwords serve throttle worker
 """.split()
 _FOLDERS = ("db", "handlers", "plugins")
 

@@ -341,6 +341,10 @@ TRICKS = """
 """
 
 
+def challenge(response: TestResponse) -> list[str]:
+    return response.headers.getall("WWW-Authenticate")
+
+
 def test_a_string_that_resembles_a_token_is_invalid(world, db):
     nobody, token = world.callers["nobody"], world.callers["ann"].token
     [(session, token_hash)] = sqlite(db, "SELECT id, token_hash FROM sessions WHERE token_hash = ?", digest(token))
@@ -352,8 +356,11 @@ def test_a_string_that_resembles_a_token_is_invalid(world, db):
     assert world.callers["ann"].lists()["articlesCount"] == 3  # cached, for the valid token
     for trick in re.split(r"\n {4}|\|", TRICKS.strip()):
         bad = {"Authorization": trick.format(**known)}
-        for method, path in [("GET", "/user"), ("GET", "/articles"), ("GET", "/articles/feed"), ("POST", "/articles")]:
+        for method, path in [("GET", "/user"), ("GET", "/articles/feed"), ("POST", "/articles")]:
             assert nobody.refusal(401, method, path, headers=bad) == {"token": "is invalid"}, trick
+        listing = nobody.get("/articles", headers=bad)
+        assert listing.body == nobody.get("/articles").body, trick
+        assert challenge(listing) == ['Token error="invalid_token"'], trick
 
 
 def test_the_token_of_an_ended_session_is_invalid_even_for_cached_responses(world, db, undo, clock):
@@ -387,10 +394,18 @@ def test_the_token_of_an_ended_session_is_invalid_even_for_cached_responses(worl
             if method == "GET" and "admin" not in path:
                 assert ann.get(address, headers={"If-None-Match": '"x"'}).status_int == 200
         end()
-        for method, _, address, body in requests:
+        for method, path, address, body in requests:
             for scheme in ("Token", " bearer "):
                 headers = {"Authorization": f"{scheme} {ann.token}", "If-None-Match": "*"}
-                assert ann.refusal(401, method, address, body, headers=headers) == {"token": "is invalid"}, way
+                if ROUTES[method, path]["auth"] == "required":
+                    assert ann.refusal(401, method, address, body, headers=headers) == {"token": "is invalid"}, way
+                    continue
+                for known in "*", '"x"':
+                    told = world.sends("nobody", method, nobody.prefix + address, **headers | {"If-None-Match": known})
+                    anonymous = world.sends("nobody", method, nobody.prefix + address, **{"If-None-Match": known})
+                    assert (told.status_int, told.body) == (anonymous.status_int, anonymous.body), way
+                    assert told.headers.get("ETag") == anonymous.headers.get("ETag"), way
+                    assert challenge(told) == ['Token error="invalid_token"'], way
 
 
 # The response cache

@@ -1,5 +1,6 @@
 """The audit log: written in the transaction of each action, never edited."""
 
+import logging
 import re
 import sqlite3
 from datetime import timedelta
@@ -7,6 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+import mail
+from config import Config
 from passwords import digest
 from tests.conftest import HOME, PASSWORD, sqlite
 
@@ -68,6 +71,8 @@ def every_action(api, db, root, commands, prunes):
     commands.says("user", "reset", "zebedee", "--database", str(db.path))
     for email in ("clementine@example.org", "somebody@example.org"):
         api.post("/users/password-reset", {"user": {"email": email}}, status=202)
+    db.write("outbox/add", email_key="clementine@example.org", now=db.clock.ago(timedelta(days=2)))
+    mail._send_next(Config(smtp_url="smtp://127.0.0.1"), db, logging.getLogger("rowboat"))  # given up
     db.write("resets/create", user_id=2, token_hash=digest("a token"), now=db.clock.now())
     api.put("/users/password-reset", {"user": {"token": "a token", "password": PASSWORD}}, status=204)
     clementine = api.logs_in("clementine@example.org")
@@ -106,7 +111,6 @@ def test_entries_are_paged_newest_first_and_at_most_a_hundred_to_a_page(root, db
     ("query", "errors"),
     [
         ("limit=0", {"limit": "must be a whole number, 1 or more"}),
-        ("cursor=", {"cursor": "must come from the Link header of an earlier page"}),
         ("cursor=MQ", {"cursor": "must come from the Link header of an earlier page"}),
     ],
 )
@@ -187,7 +191,7 @@ def test_entries_are_filtered_by_actor(api, root):
         assert [[entry["objectId"] for entry in page["audit"]] for page in pages] == [[7, 6], [5, 3], [2]]
     assert actions(root, actor="bob") == ["article.delete"] * 2
     assert actions(root, actor="root") == ["user.suspend"]
-    for unknown in ("ann", "", "2", "%", "ann@example.org", "a" * 5000):
+    for unknown in ("ann", "2", "%", "ann@example.org", "a" * 5000):
         assert log(root, actor=unknown) == []
 
 
@@ -200,7 +204,7 @@ def test_every_documented_action_is_noted_without_names_and_emails(every_action,
     listed = re.findall(r"`([a-z]+\.[a-z_]+)`", sentence)
     stored = " ".join(str(value) for row in sqlite(db, "SELECT * FROM audit") for value in row).casefold()
 
-    assert len(listed) == len(set(listed)) == 18
+    assert len(listed) == len(set(listed)) == 19
     assert set(actions(root)) == set(listed)
     for text in ("root", "annabel", "zebedee", "clementine", "stranger", "somebody", "deleted user", "@", "example"):
         assert text not in stored

@@ -1,6 +1,5 @@
-"""The commands backup, restore and check."""
+"""The commands backup and check. tests/test_restore.py has restore."""
 
-import fcntl
 import gzip
 import os
 import shutil
@@ -11,6 +10,7 @@ from contextlib import closing
 import pytest
 
 import cli_operations
+import files
 import seed
 from db import Database
 from db.backup import back_up
@@ -119,18 +119,21 @@ def test_keep_deletes_the_oldest_backups_and_no_other_file(grown, backups):
     assert names(backups) == {"rowboat.2026-01-03T000000Z.db", COPY, *others}
 
 
-def test_keep_deletes_partial_files_of_killed_backups_after_a_day(grown, backups, clock):
-    old, ends = "rowboat.2026-01-01T000000Z", ("packed", "partial", "partial-journal")
-    for name, hours in ((old, 25), ("rowboat.2026-01-02T000000Z", 23), ("other.2026-01-01", 25)):
-        for end in ends:
-            (backups / f"{name}.db.gz.{end}").touch()
-            os.utime(backups / f"{name}.db.gz.{end}", (clock.seconds() - hours * 60 * 60,) * 2)
-    before = names(backups)
+def test_keep_removes_what_killed_backups_left_and_nothing_of_a_running_one(grown, backups):
+    killed, running, other = (
+        backups / f"{name}.db.gz.x1y2.partial"
+        for name in ("rowboat.2026-01-01T000000Z", "rowboat.2026-01-02T000000Z", "other.2026-01-01T000000Z")
+    )
+    for folder in killed, running, other:
+        folder.mkdir()
+        (folder / "copy.db").touch()
+    holding = files.hold(running)
 
     _, *deleted = grown.says("backup", "--keep", "1")
 
-    assert deleted == [f"deleted {backups}/{old}.db.gz.{end}" for end in ends]
-    assert names(backups) == {COPY, *before} - {f"{old}.db.gz.{end}" for end in ends}
+    os.close(holding)
+    assert deleted == [f"deleted {killed}"]
+    assert names(backups) == {COPY, running.name, other.name}
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -169,131 +172,6 @@ def test_a_damaged_database_does_not_replace_a_good_copy(grown, tmp_path):
 
     assert "the copy is damaged" in grown.error("backup", str(tmp_path / "good.db"))
     assert (tmp_path / "good.db").read_bytes() == good
-
-
-def test_of_two_backups_to_one_file_the_second_is_refused(grown, tmp_path):
-    with (tmp_path / "copy.db.partial").open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-
-        assert grown.error("backup", str(tmp_path / "copy.db")) == (
-            f"{tmp_path}/copy.db: another backup writes there; wait for its end"
-        )
-
-    grown.says("backup", str(tmp_path / "copy.db"))
-
-
-# restore
-
-
-@pytest.mark.parametrize("packed", [[], ["--gzip"]])
-def test_a_backup_can_be_restored(grown, tmp_path, packed):
-    copy = tmp_path / "copy"
-    grown.says("backup", str(copy), *packed)
-    grown.sql("DELETE FROM articles")
-
-    lines = grown.says("restore", str(copy))
-
-    (aside,) = grown.database.parent.glob("rowboat.replaced-*Z.db")
-    assert lines == [f"{grown.database} is {copy} now; what it was is {aside}"]
-    assert grown.sql("SELECT count(*) FROM articles") == [(40,)]
-    assert rows(aside, "SELECT count(*) FROM articles") == [(0,)]
-    assert is_sound(grown)
-    assert names(grown.database.parent) <= {
-        aside.name,
-        *(f"{aside.name}{end}" for end in ("-wal", "-shm")),
-        *(f"rowboat.db{end}" for end in ("", "-wal", "-shm", ".lock", ".in-use")),
-    }
-
-
-def test_the_wal_of_the_replaced_database_is_kept_and_can_be_restored_with_it(grown, tmp_path):
-    grown.says("backup", str(tmp_path / "copy.db"))
-    write_to_wal(grown, "UPDATE users SET bio = 'Rows at dawn'")
-
-    grown.says("restore", str(tmp_path / "copy.db"))
-    (aside,) = grown.database.parent.glob("rowboat.replaced-*Z.db")
-    assert ("Rows at dawn",) not in grown.sql("SELECT bio FROM users")
-    grown.says("restore", str(aside))
-
-    assert grown.sql("SELECT DISTINCT bio FROM users") == [("Rows at dawn",)]
-
-
-def test_a_copy_is_restored_where_there_is_no_database(grown, tmp_path):
-    grown.says("backup", str(tmp_path / "copy.db"))
-    elsewhere = tmp_path / "new" / "place.db"
-
-    assert grown.says("restore", str(tmp_path / "copy.db"), "--database", str(elsewhere)) == [
-        f"{elsewhere} is {tmp_path}/copy.db now"
-    ]
-    assert rows(elsewhere, "SELECT count(*) FROM users") == [(12,)]
-
-
-def test_a_copy_with_an_older_schema_is_migrated(grown, tmp_path):
-    grown.says("rollback", "--to", "9")
-    grown.says("backup", str(tmp_path / "old.db"))
-    grown.says("migrate")
-
-    lines = grown.says("restore", str(tmp_path / "old.db"))
-
-    assert lines[0].startswith("applied 0010 throttling")
-    assert grown.says("check", status=1)[-1].startswith("search: 40 articles are not found by their words")
-    assert grown.says("check", "--repair")[-1] == f"{grown.database} is as it should be"
-
-
-def test_an_open_database_is_neither_restored_nor_rolled_back(grown, tmp_path):
-    grown.says("backup", str(tmp_path / "copy.db"))
-    with closing(Database(grown.database, HOME / "sql")) as open_database:
-        for command in (["restore", str(tmp_path / "copy.db")], ["rollback"]):
-            assert grown.error(*command) == (f"{grown.database}: a server or a command has it open; stop that first")
-        assert open_database.row("users/newest") == {"id": 12}
-
-    assert grown.says("rollback") != []
-
-
-def test_a_deleted_database_is_not_created_again_while_its_wal_exists(grown, tmp_path):
-    grown.says("backup", str(tmp_path / "copy.db"))
-    wal = write_to_wal(grown, "UPDATE users SET bio = 'Rows at dawn'")
-    frames = wal.read_bytes()
-    grown.database.unlink()
-
-    assert grown.error("migrate") == (
-        f"{grown.database}: it is gone, and rowboat.db-wal is still there, with what was written last; put it back, or "
-        "move that file away, too"
-    )
-    assert wal.read_bytes() == frames
-    grown.says("restore", str(tmp_path / "copy.db"))
-
-    assert ("Rows at dawn",) not in grown.sql("SELECT bio FROM users")
-    assert is_sound(grown)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "problem"),
-    [
-        (damage, "the copy is damaged"),
-        (lambda path: path.write_text("Dear diary"), "file is not a database"),
-        (lambda path: path.write_bytes(b""), "nothing says which schema scripts it has"),
-        (lambda path: path.write_bytes(gzip.compress(path.read_bytes())[:-100]), "cannot be restored"),
-        (
-            lambda path: rows(path, "INSERT INTO schema_migrations VALUES (99, 'later', '', '', 0)"),
-            "the database is newer than this code",
-        ),
-        (
-            lambda path: rows(path, "UPDATE comments SET article_id = 99999 WHERE id = 1"),
-            "row 1 of comments without its row in articles",
-        ),
-    ],
-)
-def test_an_unusable_copy_replaces_nothing(grown, tmp_path, spoil, problem):
-    grown.says("backup", str(tmp_path / "copy.db"))
-    spoil(tmp_path / "copy.db")
-    before = grown.sql("SELECT * FROM articles")
-
-    error = grown.error("restore", str(tmp_path / "copy.db"))
-
-    assert problem in error
-    assert "restoring" not in error
-    assert grown.sql("SELECT * FROM articles") == before
-    assert not list(grown.database.parent.glob("*replaced*")) + list(grown.database.parent.glob("*restoring*"))
 
 
 # check

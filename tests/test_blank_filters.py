@@ -29,7 +29,7 @@ def test_a_form_with_all_its_fields_empty_lists_everything(api):
     ("path", "names"),
     [
         ("/admin/users", ["q", "role", "limit", "cursor"]),
-        ("/admin/audit", ["actor", "limit"]),
+        ("/admin/audit", ["actor", "limit", "cursor"]),
         ("/admin/stats", ["days"]),
     ],
 )

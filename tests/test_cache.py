@@ -58,18 +58,21 @@ def test_a_response_for_a_token_is_cached_for_an_hour_then_the_session_is_checke
     assert statements_of(db, ann, "/articles") > 0
 
 
-def test_a_session_that_expires_without_a_commit_is_refused(api, db, clock):
+def test_a_session_that_expires_without_a_commit_is_no_session_any_more(api, db, clock):
     ann = api.someone("ann")
+    slug = ann.writes("Dawn")
+    ann.likes(slug)
     clock.advance(days=30, seconds=-1)
 
     # The lock prevents the reader from noting that the session is in use.
     other = Database(db.path, HOME / "sql", wait_s=0.05, clock=clock)
     with closing(other), closing(WriteLock(db.path)) as lock, lock:
         reader = Api(TestApp(app.make_app(Config(), other)), ann.headers)
-        reader.get("/articles")
+        assert reader.reads(slug)["favorited"] is True
         clock.advance(seconds=1)
 
-        assert reader.refusal(401, "GET", "/articles") == {"token": "is invalid"}
+        assert reader.reads(slug)["favorited"] is False
+        assert reader.refusal(401, "GET", "/user") == {"token": "is invalid"}
 
 
 def test_a_commit_between_reading_and_caching_is_noticed(api, db):

@@ -47,7 +47,7 @@ ROUTES = [
 ]
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/", "/profiles", "/articles/dawn/comments/1/2", "/Tags"])
+@pytest.mark.parametrize("path", ["/nothing", "//", "/profiles", "/articles/dawn/comments/1/2", "/Tags"])
 def test_an_unknown_route_is_not_found_by_any_method(api, path):
     for method in METHODS:
         response = api.call(method, path, status=404)
@@ -87,7 +87,7 @@ def test_route_and_method_are_checked_before_the_token(api):
     assert api.refusal(405, "POST", "/user", raw=b"\xff", headers=bad) == {"method": "not allowed"}
 
 
-def test_the_token_is_checked_before_query_body_and_resource(api):
+def test_a_token_that_is_required_is_checked_before_query_body_and_resource(api):
     unusable = {"Content-Type": "text/plain", "Content-Encoding": "gzip"}
     bad = {"Authorization": "Token wrong"}
 
@@ -96,8 +96,25 @@ def test_the_token_is_checked_before_query_body_and_resource(api):
             assert api.refusal(401, method, f"{path}?limit=none") == {"token": "is missing"}
             missing = api.refusal(401, method, path, raw=b"\xff" * 1_100_000, headers=unusable)
             assert missing == {"token": "is missing"}
-        if auth in ("required", "optional"):
             assert api.refusal(401, method, f"{path}?limit=none", raw=b"\xff", headers=bad) == {"token": "is invalid"}
+
+
+def test_an_invalid_token_is_none_where_it_is_optional_whatever_else_is_wrong(api):
+    bad = {"Authorization": "Token wrong"}
+    optional = [(method, path) for method, path, auth in ROUTES if auth == "optional"]
+    statuses = set()
+
+    for method, path in optional:
+        for query in "", "?limit=none", "?cursor=none":
+            invalid, anonymous = (
+                api.client.request(api.prefix + path + query, method=method, body=b"\xff", headers=headers, status="*")
+                for headers in (bad, {})
+            )
+            assert (invalid.status_int, invalid.body) == (anonymous.status_int, anonymous.body)
+            assert invalid.headers["WWW-Authenticate"] == 'Token error="invalid_token"'
+            assert "WWW-Authenticate" not in anonymous.headers
+            statuses.add(invalid.status_int)
+    assert statuses == {200, 404, 422}
 
 
 @pytest.mark.parametrize(

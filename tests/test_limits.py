@@ -51,6 +51,6 @@ def test_the_error_names_the_file(db, api):
     many_articles(api.someone("ann"), 40)
 
     with closing(Database(db.path, HOME / "sql", read_limit_s=0)) as database, pytest.raises(TookTooLong) as raised:
-        database.row("articles/newest", "articles/list", me=None, before=1000, limit=40, offset=0)
+        database.row("articles/newest", "articles/list", me=None, before=1000, limit=40, offset=0, most_bytes=1000)
 
     assert str(raised.value) == "articles/list was interrupted: it reached the time limit of reads"

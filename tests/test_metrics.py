@@ -1,13 +1,17 @@
 """Metrics for Prometheus. tests/system/test_metrics.py has those of real workers."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
+from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 from webtest import TestApp
 
 import app
+import serve
 from config import Config
+from files import is_private
 from metrics import METRICS, Metrics
 
 TOKEN = "a-token-for-prometheus"
@@ -34,11 +38,20 @@ def api(asks):
 
 
 @pytest.fixture
-def worker(tmp_path, monkeypatch):
-    """The metrics of one of several workers, by its number; they are kept only when told to."""
-    monkeypatch.setattr(Metrics, "_keep", lambda metrics: None)
-    (tmp_path / "counts").mkdir()
-    return lambda number: Metrics(tmp_path / "counts", number)
+def folder(tmp_path):
+    """The folder that workers share."""
+    folder = tmp_path / "counts"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def worker(folder, monkeypatch):
+    """The metrics of one of several workers, by its number. In this one process, they count one after the other."""
+    monkeypatch.setattr(values, "ValueClass", values.MutexValue)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    yield lambda number: Metrics(folder, number)
+    values.close_all_multiprocess_files()
 
 
 def test_requests_are_counted_by_method_route_template_and_status(api):
@@ -110,7 +123,7 @@ def test_durations_fall_into_buckets(db):
     found = numbers(metrics.exposition(db))
     labels = "PUT", "/api/v1/user", "200"
     for name, *rest in ("rowboat_request_duration_seconds", *labels), ("rowboat_write_lock_wait_seconds",):
-        buckets = [found[f"{name}_bucket", bound, *rest] for bound in ("0.1", "0.25", "0.5", "5", "+Inf")]
+        buckets = [found[f"{name}_bucket", bound, *rest] for bound in ("0.1", "0.25", "0.5", "5.0", "+Inf")]
         assert buckets == [0, 1, 2, 2, 3]
         assert found[f"{name}_count", *rest] == 3
         assert found[f"{name}_sum", *rest] == 60.55
@@ -182,13 +195,19 @@ def test_metrics_contain_no_names_and_no_addresses(api):
 # Several workers
 
 
+def hits_of(metrics, db):
+    return numbers(metrics.exposition(db))["rowboat_cache_hits_total",]
+
+
+def counts(metrics, hits, waiting=0):
+    metrics.waiting = lambda: waiting
+    for _ in range(hits):
+        metrics.answered("GET", "/api/tags", "200", 0.001, [], remembered=True)
+    return metrics
+
+
 def test_each_worker_exposes_the_sum_of_all_and_carries_on_where_the_last_one_stopped(worker, db):
-    one, two = worker(0), worker(1)
-    for metrics, hits in (one, 3), (two, 4):
-        metrics.waiting = lambda hits=hits: hits
-        for _ in range(hits):
-            metrics.answered("GET", "/api/tags", "200", 0.001, [], remembered=True)
-        metrics.write()
+    one, two = counts(worker(0), 3, waiting=3), counts(worker(1), 4, waiting=4)
 
     assert numbers(one.exposition(db))["rowboat_queue_depth",] == 7
     for metrics in one, two, worker(0):
@@ -197,40 +216,84 @@ def test_each_worker_exposes_the_sum_of_all_and_carries_on_where_the_last_one_st
         assert found["rowboat_request_duration_seconds_count", "GET", "/api/tags", "200"] == 7
 
 
-def test_numbers_that_older_code_counted_in_other_buckets_are_left_out(worker, db, tmp_path):
-    older = '[[[["rowboat_write_lock_wait_seconds"], [1, 2, 3]], [["rowboat_gone"], [1, 2]],'
-    older += ' [["rowboat_cache_hits"], [7, 0]]], 0]'
-    for number in 0, 1:
-        (tmp_path / "counts" / f"{number}.json").write_text(older)
+def test_what_waits_for_a_worker_that_has_ended_does_not_count(worker, db):
+    one, two = counts(worker(0), 3, waiting=3), counts(worker(1), 4, waiting=4)
 
-    metrics = worker(0)
-    metrics.waited(0.1)
+    two.close()
 
-    found = numbers(metrics.exposition(db))
-    assert found["rowboat_cache_hits_total",] == 14
-    assert found["rowboat_write_lock_wait_seconds_count",] == 1
-    assert not any("gone" in name for name, *_ in found)
+    found = numbers(one.exposition(db))
+    assert found["rowboat_queue_depth",] == 3
+    assert found["rowboat_cache_hits_total",] == 7
 
 
-def test_counts_that_cannot_be_kept_are_a_warning_once_and_kept_again_when_they_can_be(worker, tmp_path, caplog):
-    metrics, folder = worker(0), tmp_path / "counts"
-    folder.rmdir()
-    folder.write_text("in the way")
+@pytest.mark.parametrize("garbage", [b"", b"?", b"\xff" * 4096, b"\x20\0\0\0\0\0\0\0\x04\0\0\0{}{}" + b"\0" * 40])
+@pytest.mark.parametrize(
+    "name", ["9.json", "counter_9.db", "histogram_9.db", "gauge_9.db", "gauge_livesum_9.db", ".db"]
+)
+def test_files_that_cannot_be_read_are_left_out_and_logged_once(worker, folder, db, caplog, name, garbage):
+    metrics = counts(worker(0), 3)
+    (folder / name).write_bytes(garbage)
 
-    metrics.write()
-    metrics.write()
-    folder.unlink()
-    metrics.write()
-
-    assert caplog.text.count("metrics of this worker are not kept") == 1
-    assert (folder / "0.json").exists()
+    assert hits_of(metrics, db) == 3
+    assert hits_of(metrics, db) == 3
+    assert caplog.text.count("is left out of the metrics") <= 1
 
 
-def test_after_the_counts_were_removed_none_are_written(worker, tmp_path):
-    metrics = worker(0)
-    metrics.write()
+def test_links_and_pipes_in_the_folder_are_left_out(worker, folder, db, tmp_path):
+    metrics = counts(worker(0), 3)
+    os.mkfifo(folder / "counter_7.db")
+    (folder / "counter_8.db").symlink_to(folder / "counter_0.db")
 
-    metrics.remove()
-    metrics.write()
+    assert hits_of(metrics, db) == 3
 
-    assert not (tmp_path / "counts").exists()
+
+def test_a_damaged_file_is_replaced_by_the_next_worker_of_its_number(worker, folder, db):
+    for kind in "counter", "gauge_livesum", "histogram", "summary":
+        (folder / f"{kind}_0.db").write_bytes(b"?" * 100)
+
+    assert hits_of(counts(worker(0), 3), db) == 3
+
+
+def test_a_folder_that_was_made_by_another_user_or_is_open_to_them_is_not_used(
+    worker, folder, db, tmp_path, monkeypatch, caplog
+):
+    metrics = counts(worker(0), 3)
+    folder.chmod(0o777)
+    monkeypatch.setattr(values, "ValueClass", values.MutexValue)  # as in a new process
+
+    assert "rowboat_cache_hits" not in metrics.exposition(db)
+    assert hits_of(counts(worker(1), 2), db) == 2  # counted in memory
+    assert "is gone, or not ours" in caplog.text
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").chmod(0o700)
+    assert "rowboat_cache_hits" not in metrics.exposition(db)
+    assert "rowboat_sessions 0.0" in metrics.exposition(db)
+
+
+def test_a_full_memory_file_system_is_not_written(worker, folder, db, monkeypatch, caplog):
+    monkeypatch.setattr("metrics.shutil.disk_usage", lambda path: SimpleNamespace(free=1024))
+
+    metrics = counts(worker(0), 3)
+
+    assert hits_of(metrics, db) == 3
+    assert list(folder.iterdir()) == []
+    assert "has no room" in caplog.text
+
+
+def test_the_folder_is_in_memory_and_what_killed_servers_left_is_removed(tmp_path, monkeypatch):
+    given, left, linked = (tmp_path / name for name in ("run", f"run/rowboat-{'a' * 16}", f"run/rowboat-{'b' * 16}"))
+    left.mkdir(parents=True)
+    linked.symlink_to(tmp_path)
+
+    folder, held = serve.runtime_folder({"RUNTIME_DIRECTORY": f"{given}:/elsewhere"})
+    other, held_too = serve.runtime_folder({"RUNTIME_DIRECTORY": str(given)})
+
+    assert {path.name for path in given.iterdir()} == {folder.name, other.name, linked.name}
+    assert is_private(folder)
+    os.close(held)
+    os.close(held_too)
+    in_memory, held = serve.runtime_folder({"RUNTIME_DIRECTORY": str(tmp_path / "nowhere"), "TMPDIR": str(tmp_path)})
+    os.close(held)
+    in_memory.rmdir()
+    assert str(in_memory.parent) == ("/dev/shm" if os.path.isdir("/dev/shm") else str(tmp_path))

@@ -173,12 +173,12 @@ def test_migrate_writes_a_backup_first_unless_it_is_turned_off(boats):
     boats.add("more", HERON)
     (line,) = boats.says("migrate", ROWBOAT_MIGRATION_BACKUP="off")
 
-    copy = boats.database.parent / "backups/rowboat.before-0002.db"
+    copy = boats.database.parent / "backups/rowboat.before-0002.1.db"
     assert lines[0] == f"kept a copy in {copy}"
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT name FROM boats").fetchall() == [("Heron",)]
     assert line.startswith("applied 0003 more in ")
-    assert boats.files() == ["backups", "backups/rowboat.before-0002.db", "rowboat.db"]
+    assert boats.files() == ["backups", "backups/rowboat.before-0002.1.db", "rowboat.db"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])

@@ -6,8 +6,7 @@ from tests.conftest import Api
 
 GETS = ["/user", "/profiles/ann", "/articles", "/articles/feed", "/tags", "/openapi.json"]
 
-OTHER_SPELLINGS = ["/tags/", "/articles/", "/articles/feed/", "/articles/{slug}/", "/articles/{slug}/comments/"]
-OTHER_SPELLINGS += ["/profiles/ann/", "/users/", "//tags", "/articles//comments", "/./tags", "/articles/../tags"]
+OTHER_SPELLINGS = ["/tags//", "//tags", "/articles//comments", "/./tags", "/articles/../tags"]
 OTHER_SPELLINGS += ["/articles/{slug}/comments%0A", "/articles/{slug}/favorite%0A", "/tags%0A", "/tags%20", "/tags;x=1"]
 OTHER_SPELLINGS += ["/articles%2Ffeed%2F"]
 

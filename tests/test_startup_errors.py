@@ -33,6 +33,7 @@ REFUSED = [
     ("ROWBOAT_BACKUP_EVERY", "0h", "a number and m, h or d, such as 6h or 1d, or empty"),
     ("ROWBOAT_BACKUP_EVERY", "6h\n", "a number and m, h or d, such as 6h or 1d, or empty"),
     ("ROWBOAT_BACKUP_KEEP", "0", "a whole number from 1 to 1000000"),
+    ("ROWBOAT_PREFIX", "club", "a path such as /club, without a slash at its end, or empty"),
     (
         "ROWBOAT_TRUSTED_PROXY",
         "proxy.example.org",
@@ -80,7 +81,10 @@ def test_an_unusable_setting_is_refused_with_what_it_may_be(name, value, expecte
     assert refusal({name: value}) == f"{name} is {value!r}; it must be {expected}"
 
 
-SMTP = "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty"
+SMTP = (
+    "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST:PORT, or empty; special characters in USER and PASSWORD are "
+    "written as in any URL, such as %40 for @"
+)
 TOKEN = "at least 16 letters, digits and signs without a blank, or empty"
 DSN = "https://KEY@HOST/PROJECT with the number of a project, or empty"
 

@@ -112,7 +112,7 @@ def test_every_day_is_shown_today_first_even_if_nothing_happened(stats, query, d
 
 
 def test_an_invalid_number_of_days_is_refused(root):
-    for days in ("0", "367", "-1", "1.5", "1e1", "", " 7", "week", "٣", "9" * 30):
+    for days in ("0", "367", "-1", "1.5", "1e1", " 7", "week", "٣", "9" * 30):
         wrong = root.refusal(422, "GET", f"/admin/stats?{urlencode({'days': days})}")
         assert wrong == {"days": "must be a whole number, 1 or more, at most 366"}
 

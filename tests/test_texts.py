@@ -22,7 +22,7 @@ REQUIRED = [
     ("article", "body", ("POST", "PUT"), 1_000_000),
     ("comment", "body", ("POST",), 65_536),
 ]
-OPTIONAL = [("user", "bio", ("PUT",), 5_000), ("user", "image", ("PUT",), 65_536)]
+OPTIONAL = [("user", "bio", ("PUT",), 5_000), ("user", "image", ("PUT",), 8_192)]
 TRIMMED = [field for field in REQUIRED if field[1] in ("username", "email", "title")]
 PASSWORDS = [("user", "password", ("POST", "PUT"), 1_024)]
 MISSING = object()
@@ -146,13 +146,14 @@ def test_usernames_emails_and_titles_are_trimmed(writer):
 )
 def test_all_other_texts_are_stored_exactly_as_sent(writer, text):
     for method, thing, field in places_of(set(REQUIRED + OPTIONAL) - set(TRIMMED)):
-        assert writer.sends(method, thing, **{field: text})[field] == text
+        if field != "image":  # which has no control characters
+            assert writer.sends(method, thing, **{field: text})[field] == text
 
 
 def test_a_blank_bio_or_image_is_stored_as_sent(writer):
-    user = writer.sends("PUT", "user", bio=" ", image="\n")
+    user = writer.sends("PUT", "user", bio=" ", image=" ")
 
-    assert (user["bio"], user["image"]) == (" ", "\n")
+    assert (user["bio"], user["image"]) == (" ", " ")
 
 
 # Usernames and emails

@@ -44,5 +44,5 @@ def test_a_copy_of_a_real_database_shows_what_demo_content_does_not(commands):
 
     message = commands.error("migration", "verify", "--database", str(commands.database))
 
-    assert "0016_bios.sql:1: UNIQUE constraint failed: users.bio" in message
+    assert "_bios.sql:1: UNIQUE constraint failed: users.bio" in message
     assert commands.says("status")[-1].endswith("pending")

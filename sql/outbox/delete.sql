@@ -1,4 +1,4 @@
--- Forget a mail: it was sent, or given up.
+-- Delete a mail that was sent or given up.
 --
 --   :id  INTEGER  the mail's id
 

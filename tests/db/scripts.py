@@ -55,7 +55,8 @@ class Scripts:
 
     def migrate(self, **options: Any) -> list[str]:
         """Apply pending scripts at the time at which a ManualClock starts; returns their names."""
-        done = migrate(self.database, self.folder, Report(self.said.append), clock=ManualClock(), **options)
+        options.setdefault("clock", ManualClock())
+        done = migrate(self.database, self.folder, Report(self.said.append), **options)
         return [str(each) for each in done]
 
     def rollback(self, to: int, **options: Any) -> list[str]:

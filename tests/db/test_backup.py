@@ -83,7 +83,8 @@ def test_a_backup_is_a_snapshot_while_others_write(scripts, tmp_path):
 
 def test_a_backup_replaces_an_older_one_and_what_a_killed_backup_left(scripts, tmp_path):
     back_up(scripts.database, tmp_path / "copy.db")
-    (tmp_path / "copy.db.partial").write_bytes(b"half")
+    (tmp_path / "copy.db.x1y2.partial").mkdir()
+    (tmp_path / "copy.db.x1y2.partial/copy.db").write_bytes(b"half")
     scripts.sql("UPDATE boats SET name = 'Coot'")
 
     back_up(scripts.database, tmp_path / "copy.db")
@@ -132,18 +133,18 @@ def test_a_migration_makes_one_backup_before_its_first_script(scripts):
 
     scripts.migrate()
 
-    backup = scripts.database.parent / "backups/rowboat.before-0002.db"
+    backup = scripts.database.parent / "backups/rowboat.before-0002.1.db"
     assert scripts.said[1] == f"kept a copy in {backup}"
     assert scripts.said[2].startswith("applied 0002 oars")
     assert rows(backup, "SELECT name FROM boats") == [("Heron",)]
     assert rows(backup, "SELECT name FROM sqlite_schema WHERE name = 'oars'") == []
-    assert scripts.files() == ["backups", "backups/rowboat.before-0002.db", "rowboat.db"]
+    assert scripts.files() == ["backups", "backups/rowboat.before-0002.1.db", "rowboat.db"]
 
 
 def test_a_rollback_makes_a_backup(scripts):
     scripts.rollback(to=0)
 
-    backup = scripts.database.parent / "backups/rowboat.before-rollback-0001.db"
+    backup = scripts.database.parent / "backups/rowboat.before-rollback-0001.1.db"
     assert scripts.said[1] == f"kept a copy in {backup}"
     assert rows(backup, "SELECT name FROM boats") == [("Heron",)]
     assert scripts.tables() == []
@@ -158,7 +159,7 @@ def test_tables_that_no_script_created_are_backed_up(tmp_path):
 
     scripts.migrate()
 
-    assert rows(scripts.database.parent / "backups/rowboat.before-0001.db", "SELECT name FROM boats") == [("Heron",)]
+    assert rows(scripts.database.parent / "backups/rowboat.before-0001.1.db", "SELECT name FROM boats") == [("Heron",)]
 
 
 def test_no_backup_is_made_of_an_empty_database_or_without_pending_scripts_or_when_turned_off(scripts):
@@ -184,17 +185,30 @@ def test_the_newest_five_backups_are_kept_and_no_other_file_is_touched(tmp_path,
     backups = tmp_path / "data/backups"
     backups.mkdir()
     others = ["mine.db", "other.before-0001.db", f"{name}.db"]
-    for age, number in enumerate([3, 9, 4, 8, 5, 7]):
-        (backups / f"{name}.before-{number:04d}.db").touch()
-        os.utime(backups / f"{name}.before-{number:04d}.db", (1_700_000_000, 1_700_000_000 - age))
+    for number, script in enumerate([3, 9, 4, 8, 5, 7]):  # the last one is the newest, whatever it is called
+        (backups / f"{name}.before-{script:04d}.{number}.db").touch()
+        os.utime(backups / f"{name}.before-{script:04d}.{number}.db", (1_700_000_000, 1_700_000_000 - number))
     for other in others:
         (backups / other).touch()
     scripts.add("oars", OARS)
 
     scripts.migrate()
 
-    kept = [f"{name}.before-{number:04d}.db" for number in (2, 3, 9, 4, 8)]
+    kept = [f"{name}.before-{each}.db" for each in ("0004.2", "0008.3", "0005.4", "0007.5", "0002.6")]
     assert sorted(path.name for path in backups.iterdir()) == sorted([*others, *kept])
+
+
+def test_a_backup_before_a_migration_is_never_overwritten(scripts):
+    scripts.add("oars", OARS, "DROP TABLE oars;")
+
+    scripts.migrate()
+    scripts.rollback(to=1)
+    scripts.sql("UPDATE boats SET name = 'Coot'")
+    scripts.migrate()
+
+    backups = scripts.database.parent / "backups"
+    assert rows(backups / "rowboat.before-0002.1.db", "SELECT name FROM boats") == [("Heron",)]
+    assert rows(backups / "rowboat.before-0002.3.db", "SELECT name FROM boats") == [("Coot",)]
 
 
 # Refused before anything changes
@@ -227,7 +241,7 @@ def test_a_damaged_database_is_not_migrated(scripts):
 
     message = scripts.refusal()
 
-    backup = scripts.database.parent / "backups/rowboat.before-0002.db"
+    backup = scripts.database.parent / "backups/rowboat.before-0002.1.db"
     assert re.fullmatch(rf"{re.escape(str(backup))}: the copy is damaged: .+; check the database itself", message)
     assert scripts.versions() == [1]
     assert scripts.files() == ["backups", "rowboat.db"]
@@ -242,7 +256,7 @@ def test_a_database_with_orphaned_rows_is_not_migrated(scripts):
 
     message = scripts.refusal()
 
-    backup = scripts.database.parent / "backups/rowboat.before-0003.db"
+    backup = scripts.database.parent / "backups/rowboat.before-0003.1.db"
     assert message == f"{backup}: the copy has row 4 of oars without its row in boats; mend the database itself"
     assert scripts.versions() == [1, 2]
     assert scripts.files() == ["backups", "rowboat.db"]

@@ -19,8 +19,8 @@ from tests.clock import ManualClock
 from tests.conftest import HOME
 from tests.db.accounts import NOW
 
-# The files that `check` runs count whole tables.
-NAMES = {name: path for name, path in find(HOME / "sql").items() if not name.startswith("counters/")}
+# The files that `check` and `restore` run are about whole tables.
+NAMES = {name: path for name, path in find(HOME / "sql").items() if not name.startswith(("counters/", "copies/"))}
 
 # The tables that grow with use. `totals` does not: it has a row for each counter.
 GROWING = """
@@ -67,7 +67,7 @@ def reached(connection, statement):
     """The tables that a statement reads, without its CTEs: each table, its index, and what is sought there.
 
     Only what every SQLite since 3.40 reports alike: not whether an index is covering, nor what is sorted."""
-    made = set(re.findall(r"(\w+)\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", blank_comments(statement)))
+    made = set(re.findall(r"(\w+)(?: \([^()]+\))?\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(", blank_comments(statement)))
     assert not made & set(GROWING)
     for step in plan(connection, statement):
         table = re.match(r"(?:SCAN|SEARCH) ([a-z]\w*)", step)
@@ -266,11 +266,15 @@ USUAL = TEXTS | {
     "id": 1,
     "now": NOW,
     "slug": "s-00000070",
+    "versions": None,
     "before": MAX_ID,
     "limit": 20,
     "most": 20,
     "offset": 0,
     "total": 20,
+    "most_bytes": 1_000_000,
+    "after": "",
+    "subjects": '["login to ann", "password of user 3"]',
     "page": SOME_IDS,
     "username_key": "ann",
     "username_key_hash": "1" * 64,
@@ -290,10 +294,13 @@ USUAL = TEXTS | {
     "reset_expired": "2027",
     "reset_ahead": "2027",
     "next_attempt_at": NOW,
+    "lease_until": NOW,
+    "attempts": 1,
     "request_id": "x",
     "object_id": 1,
     "horizon": "2020-01-31T12:00:00.000Z",
 }
+EXPORTED_OF_FAN = [path.stem for path in HOME.glob("sql/export/*.sql") if path.stem != "articles"]
 CHANGE = {"user_id": FAN, "role": "admin", "suspended": 1}
 COMMENT = {"me": CROWD[0], "id": 362}
 CASES = {
@@ -321,7 +328,8 @@ CASES = {
     "articles/index": [{"title_words": "rowing", "description_words": None, "body_words": None}],
     "articles/indexed": [{"after": 100}],
     "articles/list": [{"me": READER}],
-    "articles/must_be_deletable": [{"me": FAN}],
+    "articles/must_be_deletable": [{"me": FAN}, {"versions": '["x"]'}],
+    "articles/must_be_mine": [{}, {"versions": '["x"]'}],
     "articles/newest": [{}, {"before": 100}],
     "articles/render": [{"me": READER}],
     "articles/set_tags": [{"tags": '["common", "new"]'}],
@@ -333,7 +341,9 @@ CASES = {
     "comments/identify": [COMMENT],
     "comments/must_be_deletable": [COMMENT],
     "comments/render": [{"me": READER}, {"page": None}],
+    **{f"export/{section}": [{"me": FAN}] for section in EXPORTED_OF_FAN},
     "outbox/add": [{"email_key": "u9@example.org"}],
+    "outbox/claim": [{"now": "2027"}],
     "outbox/next": [{"now": "2027"}],
     "profiles/follow": [{"username_key": "u9", "me": READER}],
     "profiles/render": [{"me": READER}],
@@ -348,7 +358,6 @@ CASES = {
     "users/changes": [{"changes": '{"username": "new", "password_hash": "x"}'}],
     "users/create": [NAMES_OF_NEW | {"email": "new@x", "email_key": "new@x", "password_hash": ""}],
     "users/delete": [{"user_id": LEAVER}],
-    "users/export": [{"me": FAN, "subjects": '["login to ann", "password of user 3"]'}],
     "users/keep_content": [{"user_id": LEAVER}],
     "users/must_be_free": [{"email_key": "new@x", "me": READER}],
     "users/must_be_unchanged": [{"email_key": "x", "password_hash": ""}],

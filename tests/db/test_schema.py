@@ -50,7 +50,8 @@ CHECKS = [
     ("users", "username", "length", ["", "x" * 65]),
     ("users", "email", "length", ["x@", "x" * 255]),
     ("users", "bio", "length", ["x" * 5001]),
-    ("users", "image", "length", ["x" * 65537]),
+    ("users", "image", "length", ["x" * 8193]),
+    ("users", "image", "characters", ["a\tb", "a\x9f"]),
     ("users", "articles_count", "sign", [-1]),
     ("users", "favorites_count", "sign", [-1]),
     ("users", "role", "name", ["king"]),
@@ -182,12 +183,14 @@ def test_every_foreign_key_leads_an_index(schema):
 
 
 def created_indexes():
-    """Each CREATE INDEX of schema/ as (name, table, first column, the comment above it)."""
+    """Each CREATE INDEX of schema/ as (name, table, first column, the comment above it).
+
+    A released script is not edited, though it names a file that has another name today."""
     for path in sorted(HOME.glob("schema/[0-9]*.sql")):
         for statement in split(path.read_text(encoding="utf-8")):
             created = re.search(r"CREATE (?:UNIQUE )?INDEX (\w+)\s+ON (\w+) \((\w+)", statement.sql)
             if created:
-                yield *created.groups(), statement.sql[: created.start()]
+                yield *created.groups(), statement.sql[: created.start()].replace("users/export", "export/audit")
 
 
 INDEXES = [pytest.param(*index, id=index[0]) for index in created_indexes()]

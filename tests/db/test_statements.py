@@ -198,7 +198,7 @@ def test_a_file_without_a_statement_is_refused(refusal):
 
 def test_each_of_our_files_has_a_name_and_a_description(schema):
     for name, file in load(HOME / "sql", schema).items():
-        assert re.fullmatch(r"([a-z]+s|audit|outbox)/[a-z]+(_[a-z]+)*", name)
+        assert re.fullmatch(r"([a-z]+s|audit|export|outbox)/[a-z]+(_[a-z]+)*", name)
         assert re.fullmatch(r"[A-Z].{9,}\.", file.description), name
 
 

@@ -127,7 +127,7 @@ def test_a_migration_waits_for_the_one_before_it_and_can_be_interrupted_meanwhil
 # While a server runs
 
 
-def test_commands_for_accounts_work_while_the_server_runs_and_restore_does_not(fork, tmp_path):
+def test_commands_for_accounts_and_restore_work_while_the_server_runs(fork, tmp_path):
     with serving(tmp_path, "--workers", "1") as running:
         sent = {"authorization": f"Token {running.token('ann')}"}
         fork.database = running.database
@@ -137,10 +137,15 @@ def test_commands_for_accounts_work_while_the_server_runs_and_restore_does_not(f
         status, listed = running.ask("GET", "/api/v1/admin/users", **sent)
         assert (status, [each["role"] for each in listed["users"]]) == (200, ["admin"])
         fork.says("backup", str(tmp_path / "copy.db"))
-        assert fork.error("restore", str(tmp_path / "copy.db")) == (
-            f"{running.database}: a server or a command has it open; stop that first"
+        assert running.ask(
+            "POST", "/api/articles", {"article": {"title": "A", "description": "B", "body": "C"}}, **sent
         )
-        assert running.ask("GET", "/api/user", **sent)[0] == 200
+        assert running.ask("GET", "/api/articles")[1]["articlesCount"] == 1
+        assert fork.says("restore", str(tmp_path / "copy.db"))[-1].startswith("not restored: 1 sessions, ")
+        assert running.ask("GET", "/api/articles")[1]["articlesCount"] == 0
+        assert running.ask("GET", "/api/user", **sent)[0] == 401
+        assert running.ask("GET", "/readyz")[0] == 200
+        assert fork.error("rollback") == f"{running.database}: a server or a command has it open; stop that first"
 
 
 def test_backups_taken_while_sixteen_clients_write_hold_every_acknowledged_write(tmp_path, fork):

@@ -268,7 +268,7 @@ def test_a_failed_login_is_logged_without_the_password(send_one, db, caplog, cer
 # Threads and processes
 
 
-def test_of_two_senders_one_sends_and_requests_do_not_wait_for_it(asks, db, post_office):
+def test_two_senders_send_each_mail_once_and_requests_do_not_wait_for_them(asks, db, post_office):
     office = post_office()
     office.is_slow = True
     config = Config(smtp_url=office.url())
@@ -276,18 +276,41 @@ def test_of_two_senders_one_sends_and_requests_do_not_wait_for_it(asks, db, post
     for name in ("ann", "bob"):
         api.someone(name)
     with mail.sending(config, db), mail.sending(config, db):
-        requests(api, "ann")
-        office.takes()
+        requests(api, "ann", "bob")
+        office.takes(2)
         requests(api, "ann", "bob")
         assert api.logs_in("bob@example.org").me()["username"] == "bob"
 
-        assert office.kept_waiting == 1
-        assert waiting(db) == [("ann", 1), ("bob", 0)]
+        assert office.kept_waiting == 2
+        assert waiting(db) == [("ann", 1), ("bob", 1)]
         office.is_slow = False
-        office.takes(2)
         until(lambda: not waiting(db))
 
-    assert [letter.recipients for letter in office.letters] == [["ann@example.org"], ["bob@example.org"]]
+    assert sorted(letter.recipients for letter in office.letters) == [["ann@example.org"], ["bob@example.org"]]
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+def test_a_mail_that_a_server_refuses_for_good_is_given_up(send_one, db, caplog, post_office, monkeypatch, step):
+    async def refuses(*_):
+        return "550 5.1.1 no such user"
+
+    monkeypatch.setattr(PostOffice, f"handle_{step}", refuses, raising=False)
+    office = post_office()
+
+    send_one(office.url())
+
+    error = {"MAIL": "SMTPSenderRefused", "RCPT": "SMTPRecipientsRefused", "DATA": "SMTPDataError"}[step]
+    assert logged(caplog) == [("ERROR", f"mail 1 to user 1: {error} 550; given up")]
+    assert waiting(db) == []
+
+
+def test_a_server_without_smtputf8_gets_no_address_outside_ascii(send_one, db, caplog, post_office):
+    office = post_office(enable_SMTPUTF8=False)
+
+    send_one(office.url(), "änne")
+
+    assert [level for level, _ in logged(caplog)] == ["ERROR"]
+    assert (office.letters, waiting(db)) == ([], [])
 
 
 @needs_proc
@@ -341,34 +364,19 @@ def test_a_server_stopped_while_it_sends_a_mail_sends_it_again_after_a_restart(p
 
 
 @needs_proc
-def test_one_worker_sends_and_another_takes_over_when_it_ends(post_office, tmp_path):
+def test_two_workers_send_each_mail_once(post_office, tmp_path):
     office = post_office()
     names = [f"user{number}" for number in range(10)]
-
-    def holders():
-        lock = running.database.with_name(running.database.name + ".mail-lock").stat().st_ino
-        locks = Path("/proc/locks").read_text()
-        return [int(pid) for pid in re.findall(rf"\d: FLOCK .* WRITE (\d+) \w+:\w+:{lock} ", locks)]
-
     with serving(tmp_path, "--workers", "2", ROWBOAT_SMTP_URL=office.url()) as running:
         until(lambda: len(workers_of(running)) == 2)
         for name in names:
             running.token(name)
         for name in names:
             running.ask("POST", "/api/users/password-reset", {"user": {"email": f"{name}@example.org"}})
-        office.takes(10)
         until(lambda: running.rows("SELECT * FROM outbox") == [])
-        (sender,) = holders()
-        os.kill(sender, signal.SIGKILL)
-        until(lambda: len(workers_of(running)) == 2 and holders() not in ([sender], []))
-        (successor,) = holders()
-        assert successor in workers_of(running)
-        running.ask("POST", "/api/users/password-reset", {"user": {"email": "user0@example.org"}})
-        office.takes(11)
-        until(lambda: running.rows("SELECT * FROM outbox") == [])
+        files = sorted(path.name for path in running.database.parent.iterdir())
         log = running.log.read_text()
 
-    assert sorted(letter.recipients for letter in office.letters[:10]) == [[f"{name}@example.org"] for name in names]
-    assert office.letters[10].recipients == ["user0@example.org"]
-    assert len(office.letters) == 11
+    assert sorted(letter.recipients for letter in office.letters) == [[f"{name}@example.org"] for name in names]
+    assert not any("mail" in name for name in files)
     assert "mail" not in log

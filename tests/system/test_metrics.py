@@ -4,14 +4,13 @@ import os
 import re
 import signal
 import stat
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from db.lock import WriteLock
-from tests.system.test_server import command, environment, needs_proc, serving, until, workers_of
+from tests.system.test_server import needs_proc, serving, until, workers_of
 from tests.system.test_stopping import connect
 from tests.test_metrics import TOKEN, numbers
 
@@ -107,20 +106,3 @@ def test_requests_that_wait_are_counted_while_they_do_and_so_is_the_time(tmp_pat
         assert first["rowboat_write_lock_wait_seconds_sum",] >= 0.3
         labels = "POST", "/api/profiles/<username>/follow", "200"
         assert first["rowboat_request_duration_seconds_sum", *labels] >= 0.3
-
-
-def test_a_server_that_cannot_make_its_folder_for_counts_says_what_it_needs(tmp_path):
-    refused = subprocess.run(
-        command(tmp_path / "rowboat.db", 0),
-        env=environment() | {"TMPDIR": str(tmp_path / "nowhere")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-    assert refused.returncode == 2
-    assert re.fullmatch(
-        rf"rowboat: cannot make {tmp_path}/nowhere/rowboat-[0-9a-f]{{16}}: No such file or directory; "
-        "name a folder that can be written in TMPDIR\n",
-        refused.stderr,
-    )

@@ -51,9 +51,9 @@ def large(fork):
     return fork.database.parent / "backups"
 
 
-def halt_backup(server, folder, end=".partial", size=0):
+def halt_backup(server, folder, file="copy.db", size=0):
     """Halt the backup that a server runs as soon as it has written that much, and return its process id."""
-    until(lambda: any(size_of(path) > size for path in folder.glob(f"*{end}")))
+    until(lambda: any(size_of(path) > size for path in folder.glob(f"*.partial/{file}")))
     (pid,) = backups_of(server)
     os.kill(pid, signal.SIGSTOP)
     return pid
@@ -118,10 +118,10 @@ def test_a_failed_backup_is_logged_with_its_reason_and_a_reload_starts_it_again(
 
 
 @needs_proc
-@pytest.mark.parametrize(("end", "size"), [(".partial", 0), (".partial", 60_000_000), (".packed", 1_000_000)])
-def test_a_server_that_stops_interrupts_its_backup_and_leaves_nothing_of_it(tmp_path, large, end, size):
+@pytest.mark.parametrize(("file", "size"), [("copy.db", 0), ("copy.db", 60_000_000), ("copy.db.gz", 1_000_000)])
+def test_a_server_that_stops_interrupts_its_backup_and_leaves_nothing_of_it(tmp_path, large, file, size):
     with serving(tmp_path, "--workers", "1", ROWBOAT_BACKUP_EVERY="1h") as server:
-        backup = halt_backup(server, large, end, size)
+        backup = halt_backup(server, large, file, size)
         server.process.send_signal(signal.SIGTERM)
         until(lambda: workers_of(server) == [backup])
         os.kill(backup, signal.SIGCONT)

@@ -1,0 +1,21 @@
+-- The caller's account, for the export. Never the hash of the password.
+--
+--   :me  INTEGER  the caller's user id
+--
+-- Returns one row: entries (a JSON object) and next (always NULL); no row when the account is gone.
+
+SELECT json_object(
+           'id',             id,
+           'username',       username,
+           'email',          email,
+           'role',           role,
+           'suspendedAt',    suspended_at,
+           'bio',            bio,
+           'image',          image,
+           'articlesCount',  articles_count,
+           'favoritesCount', favorites_count,
+           'createdAt',      created_at,
+           'updatedAt',      updated_at) AS entries,
+       NULL AS next
+  FROM users
+ WHERE id = :me;
