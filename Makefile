@@ -51,7 +51,7 @@ bench: .venv-bench/runs   ## Rowboat beside others, see bench/README.md; QUICK=1
 	.venv-bench/bin/python -m bench.run $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 screenshots: .venv/tests  ## the pictures in docs/images anew; needs chromium
-	$(BIN)/python -m tests.system.browser.screenshots
+	$(BIN)/python -m tests.docs.screenshots
 
 outdated: .venv/tests     ## newer releases of what is pinned
 	$(BIN)/pip list --outdated

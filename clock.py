@@ -1,4 +1,6 @@
-"""The one clock: whatever needs the time is given it. Nothing else reads the system's clock, and SQL never does."""
+"""The one clock: whatever needs the time is given it. No other module reads the system's clock, and SQL never does.
+
+(Python's logging stamps the events of the log by itself.)"""
 
 import time
 from datetime import UTC, datetime, timedelta

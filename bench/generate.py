@@ -20,6 +20,7 @@ from typing import Any
 from argon2.low_level import Type, hash_secret
 
 from bench.texts import TOPICS, Texts, slug_suffix
+from clock import SYSTEM_CLOCK, Clock
 from db.migrations import migrate
 from handlers.words import words
 
@@ -64,11 +65,11 @@ def token_of(user_id: int) -> str:
     return f"bench-token-{user_id:04d}"
 
 
-def generate(articles: int, path: Path) -> None:
+def generate(articles: int, path: Path, clock: Clock = SYSTEM_CLOCK) -> None:
     """Make `path`, a database of so many articles. Raises RuntimeError where a counter is not what a recount finds."""
     building = path.with_name(path.name + ".building")
     building.unlink(missing_ok=True)
-    migrate(building, HOME / "schema", backup=False)
+    migrate(building, HOME / "schema", backup=False, clock=clock)
     with closing(sqlite3.connect(building, isolation_level=None)) as connection:
         for pragma in ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF", "cache_size = -150000"):
             connection.execute(f"PRAGMA {pragma}")

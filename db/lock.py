@@ -123,7 +123,7 @@ def _alone(database: Path) -> Iterator[None]:
 
 def require_one_name(database: Path) -> None:
     """Raise Unusable for a file with several names: SQLite would keep a WAL for each, and lose what is in one."""
-    if database.exists() and database.stat().st_nlink > 1:
+    if database.is_file() and database.stat().st_nlink > 1:
         raise Unusable(database, "it has another name, a hard link", "delete that one (find -samefile finds it)")
 
 

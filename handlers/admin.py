@@ -45,7 +45,9 @@ class AccountsAnswer(BaseModel):
 class AccountFilters(CursorPage):
     """Which accounts are asked for."""
 
-    q: Annotated[str, Text(254)] = optional(description="Only those whose username or email begins with this.")
+    q: Annotated[str, Text(254, blank=True)] = optional(
+        description="Only those whose username or email begins with this."
+    )
     role: Role = optional(description="Only those with this role.")
 
 

@@ -117,7 +117,7 @@ class Filters(Page):
     tag: str = optional(description="Only articles with this tag.")
     author: str = optional(description="Only articles by the user of this name.")
     favorited: str = optional(description="Only articles that the user of this name likes.")
-    q: Annotated[str, Text(200)] = optional(
+    q: Annotated[str, Text(200, blank=True)] = optional(
         description="Only articles with all these words; those with the words in their title first."
     )
 

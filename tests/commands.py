@@ -18,6 +18,9 @@ from tests.db.scripts import Scripts
 
 HOME = Path(app.__file__).parent
 
+# The number of the newest schema script, as in its name.
+NEWEST = max(path.name[:4] for path in (HOME / "schema").glob("[0-9]*.sql"))
+
 
 class Commands(Scripts):
     """The commands, run on a copy of schema/. ROWBOAT_DATABASE is `database`, which does not exist yet."""
@@ -35,7 +38,10 @@ class Commands(Scripts):
                 cli.commands,
                 arguments,
                 input=typed,
-                env=inherited | {"ROWBOAT_DATABASE": str(self.database)} | settings,
+                env=inherited
+                # Reads have time, however busy the machine is.
+                | {"ROWBOAT_DATABASE": str(self.database), "ROWBOAT_READ_LIMIT_MS": "3600000"}
+                | settings,
                 obj=self.project,
                 prog_name="python app.py",
             )

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,6 +20,7 @@ from config import Config
 from db import Database
 from handlers import sql_behind
 from passwords import digest
+from plugins.validation import MAX_BODY_BYTES
 from tests.conftest import HOME, JSON, PASSWORD, Api, sqlite
 from tests.described import document
 from tests.soak import TIMES
@@ -556,3 +558,20 @@ def test_no_number_in_a_query_makes_a_page_longer_than_its_limit(world, number):
                 assert response.status_int in (200, 404, 422)
                 for rows in response.json.values() if response.status_int == 200 and path != "/user/export" else ():
                     assert not isinstance(rows, list) or len(rows) <= (1000 if "comments" in path else 366)
+
+
+@pytest.mark.parametrize("value", [[f"tag{number}" for number in range(80_000)], "ﷺ" * 60_000], ids=["list", "text"])
+def test_a_body_takes_little_more_memory_than_its_length(api, value):
+    ann = api.someone("ann")
+
+    for field in "title", "description", "body", "tagList":
+        article = {"title": "Dawn", "description": "About it", "body": "The text"} | {field: value}
+        body = json.dumps({"article": article}, ensure_ascii=False).encode()
+        assert len(body) < MAX_BODY_BYTES
+
+        tracemalloc.start()
+        ann.client.post("/api/articles", body, headers=ann.headers | JSON, status="*")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+        assert peak < 40 * len(body) + MAX_BODY_BYTES, field

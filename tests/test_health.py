@@ -79,14 +79,19 @@ def test_a_worker_that_is_about_to_stop_is_not_ready(db):
     assert ready(db, 503, is_draining=lambda: True) == {"draining": "the worker is about to stop"}
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
-def test_a_missing_database_is_not_ready_until_it_is_back(db, tmp_path, end):
+def test_a_missing_or_replaced_database_is_not_ready_until_it_is_back(db, tmp_path, end, is_replaced):
     file = db.path.with_name(db.path.name + end)
     assert ready(db) == {}
 
+    content = file.read_bytes()
     file.rename(tmp_path / "elsewhere")
+    if is_replaced:
+        file.write_bytes(content)
     gone = ready(db, 503)
-    (tmp_path / "elsewhere").rename(file)
+    assert not is_replaced or file.read_bytes() == content
+    (tmp_path / "elsewhere").replace(file)
 
     assert gone == {
         "database": f"{db.path}: it or its WAL was moved, deleted or replaced while in use; put it back, or restart"

@@ -129,11 +129,10 @@ def test_migration_new_creates_a_pair_of_scripts_to_be_filled_in(boats):
     assert boats.error("migration", "new", "!!") == (
         "'!!' has no letters; name what the script adds, such as bookmarks"
     )
-    assert boats.says("migration", "verify") == [
-        "0001 boats: up, down, up",
-        "0002 blaa_oars: up, down, up",
-        "not verified with rows: no such table: users; --database FILE verifies on a copy of that database",
-    ]
+    *verified, without_rows = boats.says("migration", "verify")
+    assert verified == ["0001 boats: up, down, up", "0002 blaa_oars: up, down, up"]
+    assert without_rows.startswith("not verified with rows: ")
+    assert without_rows.endswith("; --database FILE verifies on a copy of that database")
 
 
 def test_a_down_script_without_its_script_is_refused(commands):

@@ -8,6 +8,7 @@ from config import Config, ConfigError
 from db import Database, StartupError
 from db.backup import back_up
 from db.lock import InUse, WriteLock
+from tests.commands import NEWEST
 from tests.conftest import HOME
 from tests.test_backup_commands import backups, grown, is_sound, names, rows, seeded  # noqa: F401
 
@@ -67,7 +68,7 @@ def test_backups_and_safety_copies_are_beside_the_real_file(other_name, grown): 
 
     assert names(grown.database.parent / "backups") == {
         "rowboat.2026-01-31T120000Z.db",
-        "rowboat.before-rollback-0014.1.db",
+        f"rowboat.before-rollback-{NEWEST}.1.db",
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 import files
 from db import StartupError
 from db.lock import open_lock
+from tests.commands import NEWEST
 from tests.test_backup_commands import backups, grown, names, rows, seeded  # noqa: F401
 
 PLANTS = ["link", "link to nowhere", "hard link", "pipe", "folder", "file"]
@@ -140,7 +141,7 @@ def test_migration_new_writes_to_nothing_that_was_planted(commands, plant, kind)
 
 
 def test_a_safety_copy_overwrites_nothing(grown, plant, victim):  # noqa: F811
-    plant(grown.database.parent / "backups/rowboat.before-rollback-0014.1.db", "link")
+    plant(grown.database.parent / f"backups/rowboat.before-rollback-{NEWEST}.1.db", "link")
 
-    assert "before-rollback-0014.2.db" in grown.says("rollback")[0]
+    assert f"before-rollback-{NEWEST}.2.db" in grown.says("rollback")[0]
     assert victim.read_text() == "precious"

@@ -158,10 +158,10 @@ def test_an_update_of_one_text_keeps_the_words_of_the_others(api):
 
 @pytest.mark.parametrize(
     "body",
-    ["\ufdfa" * 349_000, "".join(map(chr, range(0x20000, 0x2A000))) * 6, "\U0001f6a3" * 262_000, "w\u0301 " * 262_000],
+    ["\ufdfa" * 40_000, "".join(map(chr, range(0x20000, 0x2A000))) * 6, "\U0001f6a3" * 262_000, "w\u0301 " * 262_000],
     ids=["eighteen characters from one", "Chinese", "emoji", "short words"],
 )
-def test_a_body_of_a_mebibyte_takes_less_than_20_megabytes(body):
+def test_the_words_of_a_body_take_little_more_memory_than_it(body):
     words("warm up")
     tracemalloc.start()
 
@@ -169,4 +169,4 @@ def test_a_body_of_a_mebibyte_takes_less_than_20_megabytes(body):
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 20_000_000
+    assert peak < 20 * len(body.encode())

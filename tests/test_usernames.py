@@ -232,7 +232,7 @@ def upgraded(tmp_path, clock):
 
         def upgrade(*accounts):
             path = tmp_path / "older.db"
-            migrate(path, HOME / "schema", to=18, clock=clock)
+            migrate(path, HOME / "schema", to=16, clock=clock)
             with closing(sqlite3.connect(path)) as connection, connection:
                 for number, (username, key) in enumerate(accounts, 1):
                     row = (username, key, *2 * [f"{number}\ufe0f@example.org"], hash_password(PASSWORD), clock.now())

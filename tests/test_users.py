@@ -2,13 +2,14 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 
 import pytest
 from argon2 import PasswordHasher
 from webtest import TestApp
 
 import app
+import passwords
 from config import Config
 from db import Database
 from db.lock import WriteLock
@@ -218,23 +219,25 @@ def test_no_transaction_is_open_while_a_password_is_hashed(api, db, argon2, meth
     assert [busy for busy, *_ in checkpoints] == [0]
 
 
-def test_at_most_two_passwords_are_hashed_concurrently(api, argon2):
-    ann = api.someone("ann")
-    three_at_once = threading.Barrier(3)
+def test_as_many_passwords_are_hashed_concurrently_as_there_are_turns(api, argon2):
+    api.someone("ann")
+    in_turn, go_on = threading.Semaphore(0), threading.Event()
 
-    def wait_for_two_others(name):
-        with suppress(threading.BrokenBarrierError):
-            three_at_once.wait(timeout=0.2)
+    def hold(name):
+        in_turn.release()
+        assert go_on.wait(60)
 
-    argon2.before = wait_for_two_others
+    argon2.before = hold
 
-    with ThreadPoolExecutor(3) as crowd:
-        bob = crowd.submit(api.someone, "bob")
-        login = crowd.submit(api.refusal, 401, "POST", "/users/login", credentials(password="wrong horse"))
-        change = crowd.submit(ann.changes, password="battery staple")
+    with ThreadPoolExecutor(passwords.AT_ONCE) as crowd:
+        logins = [crowd.submit(api.logs_in, "ann@example.org") for _ in range(passwords.AT_ONCE)]
+        assert all(in_turn.acquire(timeout=60) for _ in logins)
+        is_another_turn_free = passwords._TURN.acquire(blocking=False)
+        go_on.set()
 
-    assert all(each.result() for each in (bob, login, change))
-    assert three_at_once.broken
+    assert passwords.AT_ONCE <= 2
+    assert not is_another_turn_free
+    assert all(login.result() for login in logins)
 
 
 # The caller's account

@@ -303,3 +303,17 @@ def test_an_unreadable_disk_makes_the_database_unavailable_until_it_recovers(db)
         db.row("audit/find", "audit/render", **page)
 
     assert db.read("audit/find", "audit/render", **page) == '{"audit":[]}'
+
+
+def test_a_damaged_page_makes_what_needs_it_unavailable_and_nothing_else(db):
+    db.write("users/create", **account("ann"))
+    ((page,),) = db._reader().execute("SELECT rootpage FROM sqlite_schema WHERE name = 'audit'").fetchall()
+    db.close()
+    with db.path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 64)
+
+    with closing(Database(db.path, HOME / "sql")) as damaged:
+        with pytest.raises(Unavailable, match="malformed"):
+            damaged.read("audit/find", "audit/render", actor=None, before=9, limit=1)
+        assert damaged.row("users/identify", username_key="ann") == {"user_id": 1}

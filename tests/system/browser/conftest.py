@@ -27,7 +27,7 @@ def serving_demo(folder: Path, users: int = 20, articles: int = 100) -> Iterator
     subprocess.run(
         [sys.executable, str(HOME / "app.py"), *seed], cwd=folder, env=environment(), check=True, capture_output=True
     )
-    with serving(folder, "--workers", "1") as running:
+    with serving(folder, "--workers", "1", ROWBOAT_STUDY="on") as running:
         yield running
 
 
@@ -95,12 +95,13 @@ _DRAWN = """async () => {
 }"""
 
 
-def require_accessible(page: "Page", include: str = "html", without: dict[str, str] | None = None) -> None:
-    """Fail if axe-core finds a serious or critical problem in light colours, or too little contrast in dark ones.
+def require_usable(page: "Page", include: str = "html", without: dict[str, str] | None = None) -> None:
+    """Fail if axe-core finds a serious problem in light colours, too little contrast in dark ones, or a phone scrolls.
 
     `include` limits it to elements; `without` maps the rules that are left out to the reason."""
     from axe_playwright_python.sync_playwright import Axe
 
+    page.set_viewport_size({"width": 1280, "height": 720})
     rules = {rule: {"enabled": False} for rule in without or {}}
     for scheme, options in ("light", {"rules": rules}), ("dark", {"runOnly": ["color-contrast"], "rules": rules}):
         page.emulate_media(color_scheme=scheme)
@@ -114,11 +115,6 @@ def require_accessible(page: "Page", include: str = "html", without: dict[str, s
             for node in problem["nodes"]
         ]
         assert not problems, "\n".join(problems)
-
-
-def require_no_horizontal_scrolling(page: "Page") -> None:
-    """Fail if the page is wider than the window of a phone."""
     page.set_viewport_size({"width": 360, "height": 740})
     page.evaluate(_DRAWN)
-    width, window = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert width <= window, f"{page.url} is {width} pixels wide in a window of {window}"
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), f"{page.url} is too wide"

@@ -7,7 +7,6 @@ import os
 import resource
 import select
 import socket
-import struct
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -55,12 +54,12 @@ def connect(server: Server, sent: bytes = b"") -> socket.socket:
 
 
 def descriptors(server: Server) -> int:
-    """The worker's open files and sockets, except the database, which each thread opens when it first needs it."""
+    """The worker's open files and sockets, except the database and the metrics, which are opened when first needed."""
     (pid,) = workers_of(server)
     count = 0
     for each in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed in the meantime
-            count += "/rowboat.db" not in os.readlink(each)
+            count += ".db" not in os.readlink(each)
     return count
 
 
@@ -83,25 +82,25 @@ def require_service(server: Server, crowd: list[socket.socket], still_open: int)
     assert len(crowd) - closed(crowd) >= still_open
 
 
-@pytest.mark.parametrize("sent", [b"", GET, POST + b"\r\n{", GET + b"\r\n"], ids=["nothing", "headers", "body", "idle"])
+@pytest.mark.parametrize("sent", [b"", POST + b"\r\n{", GET + b"\r\n"], ids=["nothing", "half a body", "idle"])
 def test_beyond_a_thousand_silent_clients_the_longest_silent_are_closed(server, crowd, sent):
-    for _ in range(22):
-        crowd += [connect(server, sent) for _ in range(100)]
+    for _ in range(8):
+        crowd += [connect(server, sent) for _ in range(200)]
         require_service(server, crowd, min(len(crowd), 900))
 
-    until(lambda: closed(crowd[:1100]) == 1100)
+    until(lambda: closed(crowd[:500]) == 500)
     assert closed(crowd[-900:]) == 0
 
 
 def test_more_than_a_thousand_clients_that_send_byte_by_byte(server, crowd):
-    for number in range(20):
-        crowd += [connect(server, sent) for sent in (GET + b"X: ", POST + b"\r\n{") for _ in range(55)]
-        for connection in crowd if number % 4 == 3 else ():
+    for number in range(8):
+        crowd += [connect(server, sent) for sent in (GET + b"X: ", POST + b"\r\n{") for _ in range(100)]
+        for connection in crowd if number % 2 else ():
             with suppress(ConnectionError):  # the server has closed it
                 connection.sendall(b" ")
         require_service(server, crowd, min(len(crowd), 900))
 
-    until(lambda: 1100 < closed(crowd) < 1300)
+    until(lambda: 500 < closed(crowd) < 700)
 
 
 def test_clients_that_ask_for_much_and_read_nothing_keep_no_thread_and_get_whole_responses_later(server, crowd):
@@ -110,10 +109,10 @@ def test_clients_that_ask_for_much_and_read_nothing_keep_no_thread_and_get_whole
     _, written = server.ask("POST", "/api/articles", {"article": article}, authorization=f"Token {token}")
     request = GET.replace(b"tags", f"articles/{written['article']['slug']}".encode()) + b"\r\n"
 
-    crowd += [connect(server, request * 60) for _ in range(12)]
-    until(lambda: count(crowd, select.POLLIN) == 12)
+    crowd += [connect(server, request * 60) for _ in range(6)]  # together less than they may leave unread
+    until(lambda: count(crowd, select.POLLIN) == 6)
     for _ in range(100):  # connections take turns: after these, each of the 60 requests had its turn
-        require_service(server, crowd, 12)
+        require_service(server, crowd, 6)
 
     for connection in crowd:
         with connection.makefile("rb") as received:
@@ -121,19 +120,6 @@ def test_clients_that_ask_for_much_and_read_nothing_keep_no_thread_and_get_whole
         assert 1 <= len(responses) < 60
         assert all(response.count(b"x" * 1_000_000) == 1 for response in responses)
         assert [b"Connection: close" in response for response in responses] == [False] * (len(responses) - 1) + [True]
-
-
-def test_connections_that_are_reset(server, crowd):
-    at_once = struct.pack("ii", 1, 0)
-    states = [b"", GET, GET + b"\r\n", POST + b"\r\n{", (GET + b"\r\n") * 20]
-
-    for number in range(1200):
-        with suppress(ConnectionError):
-            connection = connect(server, states[number % 5])
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
-            connection.close()
-        if number % 100 == 99:
-            require_service(server, crowd, 0)
 
 
 def test_logins_that_wait_keep_no_other_request_waiting(server, crowd):

@@ -1,156 +1,109 @@
-"""Fifty requests at once on two workers: the responses are those of some order, and counters are exact afterwards."""
+"""Fifty requests at once on two workers: the responses are those of some order, and counters are exact afterwards.
 
-import random
-from collections.abc import Iterator
+All but the last byte of each request is sent before the first last byte."""
+
+import http.client
+import itertools
+import json
+import socket
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 
-from tests.conftest import PASSWORD
-from tests.system.faults.at_once import (
-    MANY,
-    Person,
-    Response,
-    at_once,
-    command,
-    growth,
-    numbers,
-    one,
-    people,
-    published,
-    registration,
-    require_sound,
-    sizes,
-    statuses,
-    two_workers,
-    winner,
-)
-from tests.system.faults.clients import rounds
-from tests.system.test_server import Server, needs_proc
+from clock import SYSTEM_CLOCK
+from tests.commands import Commands
+from tests.conftest import HOME, PASSWORD
+from tests.system.faults.clients import SETTINGS, rounds
+from tests.system.test_server import Server, needs_proc, serving, until_all_listen
 
 pytestmark = needs_proc
 
-# Of MINUTES, for each test.
-SHARE = 0.02
+MANY = 50
+SHARE = 0.04  # of MINUTES, for each test
+numbers = itertools.count()
+
+
+def request(method: str, path: str, body: dict[str, Any] | None = None, token: str = "") -> bytes:
+    """A request, as it is sent."""
+    sent = json.dumps(body).encode() if body else b""
+    headers = f"Authorization: Token {token}\r\n" if token else ""
+    headers += f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n" if body else ""
+    return f"{method} /api{path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode() + sent
+
+
+def registration(name: str, email: str) -> bytes:
+    return request("POST", "/users", {"user": {"username": name, "email": email, "password": PASSWORD}})
+
+
+def at_once(server: Server, requests: Sequence[bytes]) -> list[tuple[int, Any]]:
+    """Status and body of the responses to requests that end at the same moment. Both workers answer some of many."""
+    responses, workers = [], set()
+    with ExitStack() as stack:
+        address = "127.0.0.1", server.port
+        connections = [stack.enter_context(closing(socket.create_connection(address, timeout=60))) for _ in requests]
+        for connection, each in zip(connections, requests, strict=True):
+            connection.sendall(each[:-1])
+        for connection, each in zip(connections, requests, strict=True):
+            connection.sendall(each[-1:])
+        for connection in connections:
+            with closing(http.client.HTTPResponse(connection)) as response:
+                response.begin()
+                text = response.read()
+                workers.add(response.headers["X-Request-Id"][:24])  # ids of one process begin alike
+                responses.append((response.status, json.loads(text) if text else None))
+    assert len(requests) < MANY or len(workers) == 2
+    return responses
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with two_workers(tmp_path_factory.mktemp("server")) as running:
+    """A server with two workers. At the end `check` must find nothing, and the log must hold no exception."""
+    with serving(tmp_path_factory.mktemp("server"), "--workers", "2", **SETTINGS) as running:
+        until_all_listen(running)
         yield running
+        checked = Commands(tmp_path_factory.mktemp("check") / "commands", SYSTEM_CLOCK)
+        assert checked.says("check", "--database", str(running.database))[-1].endswith("is as it should be")
+        assert "Traceback" not in running.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def crowd(server: Server) -> list[Person]:
-    return people(server, MANY)
+def tokens(server: Server) -> list[str]:
+    """The tokens of fifty users."""
+    names = [f"user{next(numbers)}" for _ in range(MANY)]
+    responses = at_once(server, [registration(name, f"{name}@example.org") for name in names])
+    return [body["user"]["token"] for _, body in responses]
 
 
-@pytest.fixture(autouse=True)
-def _sound(server: Server) -> Iterator[None]:
-    yield
-    require_sound(server)
-
-
-def shuffled(chance: random.Random, *requests: bytes) -> list[bytes]:
-    return chance.sample(requests, len(requests))
-
-
-def succeeded(requests: list[bytes], responses: list[Response], start: str) -> int:
-    """How many requests that begin so got a 2xx."""
-    both = zip(requests, responses, strict=True)
-    return sum(each.startswith(start.encode()) and response.status < 300 for each, response in both)
-
-
-@pytest.mark.parametrize("taken", ["username", "email"])
-def test_only_one_of_fifty_registrations_gets_a_name_or_email(server, taken):
+def test_only_one_of_fifty_registrations_gets_a_name(server):
     for chance in rounds(1, SHARE):
         name = f"one{next(numbers)}"
         # Spellings that count as the same name.
         forms = [name, name.upper(), name.title(), "".join(chr(ord(each) + 0xFEE0) for each in name), f" {name}\t"]
-        requests = [
-            registration(forms[number % 5], f"{name}x{number}@example.org")
-            if taken == "username"
-            else registration(f"{name}x{number}", f"{forms[number % 5].strip()}@example.org")
-            for number in range(MANY)
-        ]
-        before = sizes(server)
+        requests = [registration(forms[number % 5], f"{name}x{number}@example.org") for number in range(MANY)]
+        ((before,),) = server.rows("SELECT ifnull(max(id), 0) FROM users")
 
-        responses = at_once(server, shuffled(chance, *requests))
+        responses = at_once(server, chance.sample(requests, MANY))
 
-        first = responses.pop(winner(responses, 201, others=409)).body["user"]
-        assert all(list(response.body["errors"]) == [taken] for response in responses)
-        assert growth(server, before) == {"users": 1, "sessions": 1, "audit": 1}
-        assert one(server, Person(first["username"], first["token"]).asks("GET", "/user"))["user"] == first
+        assert Counter(status for status, _ in responses) == {201: 1, 409: MANY - 1}
+        assert all(list(body["errors"]) == ["username"] for status, body in responses if status == 409)
+        for table, column in ("users", "id"), ("sessions", "user_id"), ("audit", "user_id"):
+            assert server.rows(f"SELECT count(*) FROM {table} WHERE {column} > {before}") == [(1,)], table
 
 
-def test_each_of_fifty_favorites_counts_once(server, crowd):
-    for chance in rounds(2, SHARE):
-        (slug,) = published(server, [chance.choice(crowd)])
-        path = f"/articles/{slug}/favorite"
+def test_each_of_fifty_favorites_counts_once(server, tokens):
+    article = {"title": "Rowing at dawn", "description": "About it", "body": "The text"}
+    ((_, written),) = at_once(server, [request("POST", "/articles", {"article": article}, tokens[0])])
+    path = f"/articles/{written['article']['slug']}/favorite"
+    for chance in rounds(1, SHARE):
+        for method, counts in [("POST", range(1, MANY + 1)), ("DELETE", range(MANY))]:
+            requests = [request(method, path, token=token) for token in tokens]
 
-        for method, counts, is_on in [("POST", range(1, MANY + 1), True), ("DELETE", range(MANY), False)]:
-            responses = at_once(server, shuffled(chance, *(person.asks(method, path) for person in crowd)))
+            responses = at_once(server, chance.sample(requests, MANY))
 
-            assert statuses(responses) == {200: MANY}
-            assert sorted(response.body["article"]["favoritesCount"] for response in responses) == list(counts)
-            assert {response.body["article"]["favorited"] for response in responses} == {is_on}
-
-        asked = {person: [chance.choice(["POST", "DELETE"]) for _ in range(2)] for person in crowd}
-        mixed = [person.asks(method, path) for person, methods in asked.items() for method in methods]
-        assert statuses(at_once(server, shuffled(chance, *mixed))) == {200: 2 * MANY}
-        found = at_once(server, [person.asks("GET", f"/articles/{slug}") for person in crowd])
-        articles = [response.body["article"] for response in found]
-        assert {each["favoritesCount"] for each in articles} == {sum(each["favorited"] for each in articles)}
-        for each, methods in zip(articles, asked.values(), strict=True):
-            assert each["favorited"] in [method == "POST" for method in methods]
-
-
-def test_an_article_is_deleted_once_with_everything_that_others_add_to_it(server, crowd):
-    for chance in rounds(3, SHARE):
-        ann, bob, *others = crowd
-        before = sizes(server)
-        (slug,) = published(server, [ann])
-        path = f"/articles/{slug}"
-        comment = one(server, bob.asks("POST", f"{path}/comments", comment={"body": "Well"}), 201)["comment"]["id"]
-        requests = shuffled(
-            chance,
-            *[ann.asks("DELETE", path)] * 3,
-            *[bob.asks("DELETE", f"{path}/comments/{comment}")] * 3,
-            *[ann.asks("PUT", path, article={"title": f"Dusk {n}", "tagList": ["dusk", f"dusk{n}"]}) for n in range(8)],
-            *[person.asks("POST", f"{path}/comments", comment={"body": "Well rowed"}) for person in others[:12]],
-            *[person.asks("POST", f"{path}/favorite") for person in others[:20]],
-            *[person.asks("DELETE", f"{path}/favorite") for person in others[:5]],
-            *[person.asks("GET", path) for person in others[:8]],
-        )
-
-        responses = at_once(server, requests)
-
-        assert statuses(responses).keys() <= {200, 201, 204, 404}
-        assert succeeded(requests, responses, f"DELETE /api{path} ") == 1
-        withdrawn = succeeded(requests, responses, f"DELETE /api{path}/comments/")
-        assert withdrawn <= 1
-        assert growth(server, before) == {"audit": 1 + withdrawn}
-
-
-@pytest.mark.parametrize("how", ["suspended", "leaving"])
-def test_of_eight_admins_who_all_remove_each_other_one_stays(tmp_path, how):
-    with two_workers(tmp_path) as server:
-        (last,) = people(server, 1)
-        command(server, "user", "promote", last.name, "--to", "admin")
-        for chance in rounds(1, SHARE):
-            admins = [last, *people(server, 7)]
-            paths = [f"/admin/users/{each.name}" for each in admins]
-            promoting = at_once(server, [last.asks("PATCH", path, user={"role": "admin"}) for path in paths])
-            assert statuses(promoting) == {200: 8}
-            leave = {"user": {"password": PASSWORD, "content": "keep"}}
-            if how == "leaving":
-                requests = [each.asks("DELETE", "/user", **leave) for each in admins]
-            else:
-                requests = [each.asks("PATCH", path, user={"suspended": True}) for each in admins for path in paths]
-
-            responses = at_once(server, shuffled(chance, *requests))
-
-            assert statuses(responses).keys() <= {200, 204, 401, 409}
-            ((name,),) = server.rows("SELECT username FROM users WHERE role = 'admin' AND suspended_at IS NULL")
-            (last,) = [each for each in admins if each.name == name]
-            one(server, last.asks("GET", "/admin/users"))
-            require_sound(server)
+            assert {status for status, _ in responses} == {200}
+            assert sorted(body["article"]["favoritesCount"] for _, body in responses) == list(counts)
+            assert {body["article"]["favorited"] for _, body in responses} == {method == "POST"}
+        assert server.rows((HOME / "sql/counters/wrong.sql").read_text()) == []

@@ -1,4 +1,4 @@
-"""Update the README's screenshots: python -m tests.system.browser.screenshots."""
+"""Update the README's screenshots: python -m tests.docs.screenshots."""
 
 import shutil
 import sys
