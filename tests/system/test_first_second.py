@@ -61,8 +61,8 @@ def runs(pid: int, script: str) -> bool:
 
 # What process 1 has come to, from the first line of app.py to its first answer.
 COME_TO: dict[str, Callable[[int, Path], bool]] = {
-    # (unshare blocks signals as well, before it becomes app.py.)
-    "the first line": lambda pid, _: runs(pid, "app.py") and has(pid, "SigBlk", signal.SIGTERM),
+    # (unshare, whose command line names app.py too, blocks signals as well before it becomes that.)
+    "the first line": lambda pid, _: not runs(pid, "unshare") and has(pid, "SigBlk", signal.SIGTERM),
     "the parent": lambda pid, _: runs(pid, "serve.py"),
     "its handlers": lambda pid, _: runs(pid, "serve.py") and has(pid, "SigCgt", signal.SIGTERM),
     "a worker": lambda pid, _: runs(pid, "serve.py") and bool(children_of(pid)),
