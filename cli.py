@@ -1,5 +1,6 @@
 """The commands of `python app.py`."""
 
+import importlib
 import json
 import os
 import pwd
@@ -324,7 +325,7 @@ def _seed(path: Path) -> str | None:
     Raises StartupError where a constraint of the schema refuses the content."""
     migrate(path, project().schema, backup=False, clock=project().clock)
     try:
-        import seed as demo  # a fork may have deleted it
+        demo = importlib.import_module("seed")  # a fork may have deleted it
 
         database = Database(path, project().sql, clock=project().clock)
         with closing(database):
