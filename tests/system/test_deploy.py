@@ -28,6 +28,8 @@ from tests.system.test_server import MIB, Server, ask, children_of, environment,
 from tests.system.test_stopping import reload
 from tests.test_deploy import dockerfile, instruction, is_left_out
 
+TOKEN = "a-token-for-prometheus"
+
 DEPLOY = HOME / "deploy"
 
 pytestmark = needs_proc
@@ -152,7 +154,8 @@ def nginx(folder: Path, server: Server) -> AbstractContextManager[Proxy]:
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     """Rowboat behind each proxy. It would tell everybody everything: what strangers are not told, the proxy refuses."""
     program(request.param.__name__)
-    settings = {"ROWBOAT_TRUSTED_PROXY": "127.0.0.1", "ROWBOAT_STUDY": "on", "ROWBOAT_POSTS_PER_HOUR": "1000000"}
+    settings = {"ROWBOAT_TRUSTED_PROXY": "127.0.0.1", "ROWBOAT_STUDY": "on", "ROWBOAT_METRICS_TOKEN": TOKEN}
+    settings |= {"ROWBOAT_POSTS_PER_HOUR": "1000000"}
     with (
         serving(tmp_path_factory.mktemp("rowboat"), "--workers", "2", **settings) as server,
         request.param(tmp_path_factory.mktemp("proxy"), server) as proxy,
@@ -199,8 +202,9 @@ def test_login_attempts_are_counted_by_the_address_that_the_proxy_sees(site):
 def test_paths_for_operators_are_404_in_every_spelling(site, name):
     first, rest = name[0], name[1:]
     assert raw(site, "/api/nothing") == (404, True)
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.server.port}/metrics") as answer:  # it is there, behind it
-        assert answer.status == 200
+    direct = f"http://127.0.0.1:{site.server.port}/{name}"
+    with urllib.request.urlopen(urllib.request.Request(direct, headers={"Authorization": f"Bearer {TOKEN}"})) as page:
+        assert page.status == 200  # it is there, behind the proxy
 
     for path in [
         *(f"/{name}{tail}" for tail in ("", "/", "?x=1", "/sql/articles/list", "//x", "%2fx")),
