@@ -1,6 +1,7 @@
 """Every setting, once: its name, its unit, its default, and why one would change it."""
 
 import dataclasses
+import errno
 import functools
 import ipaddress
 import os
@@ -363,9 +364,11 @@ class Config:
     def __post_init__(self) -> None:
         """Resolve the database's path, once: locks, the WAL and backups/ go by its real name."""
         try:
-            object.__setattr__(self, "database", self.database.resolve())
-        except (OSError, RuntimeError) as error:  # a loop of links
-            raise ConfigError(f"{PREFIX}DATABASE: {self.database} cannot be resolved: {error}") from None
+            self.database.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise ConfigError(f"{PREFIX}DATABASE: {self.database} cannot be resolved: {error}") from None
+        object.__setattr__(self, "database", self.database.resolve())
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **flags: Any) -> "Config":

@@ -112,10 +112,10 @@ def test_only_the_newest_10000_matches_are_counted(api, db):
         """
         WITH RECURSIVE numbers (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM numbers LIMIT 10001)
         INSERT INTO articles (author_id, slug, title, description, body, created_at, updated_at)
-        SELECT 1, 'boat-' || number, 'Boat', 'It', 'b', :now, :now
+        SELECT 1, 'boat-' || number, 'Boat', 'It', 'b', ?, ?
           FROM numbers
         """,
-        db.clock.now(),
+        *[db.clock.now()] * 2,
     )
     sqlite(db, "INSERT INTO article_search (rowid, title) SELECT id, 'boat' FROM articles")
 
