@@ -74,8 +74,6 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except click.exceptions.Exit:
-            raise
         except (ConfigError, StartupError, Unavailable, Refused, Problem, OSError, sqlite3.Error) as error:
             click.echo(f"rowboat: {error}", err=True)
             context.exit(2)
