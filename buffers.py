@@ -44,7 +44,9 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]
         return taken
 
     def write_soon(self, data: Any) -> int:
-        """Send a part of a response, or keep it until the client reads."""
+        """Send a part of a response, or keep it until the client reads: for how long it does not, counts from here."""
+        if not self.total_outbufs_len:
+            self.last_activity = time.monotonic()
         written = int(super().write_soon(data))
         if self.total_outbufs_len > _SMALL_BYTES:
             free_unread(list(self.server.active_channels.values()))

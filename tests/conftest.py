@@ -16,6 +16,7 @@ from argon2 import PasswordHasher, extract_parameters
 from webtest import TestApp, TestResponse
 
 import app
+import db.connection as connection_module
 import db.database as db_module
 import passwords
 from config import Config
@@ -31,6 +32,7 @@ from tests.described import require_described
 HOME = Path(app.__file__).parent
 PASSWORD = "correct horse"
 HASHER, NOBODYS_HASH = passwords._HASHER, passwords._NOBODYS_HASH
+CONFIGURE = connection_module._configure
 JSON = {"Content-Type": "application/json"}
 
 
@@ -99,6 +101,25 @@ def cheap_hashes() -> Iterator[None]:
         patch.setattr(passwords, "_HASHER", cheap)
         patch.setattr(passwords, "_NOBODYS_HASH", cheap.hash("nobody knows it"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_syncs() -> Iterator[None]:
+    """Commits do not wait for the disk here; a third of the time of most tests went there. Servers wait."""
+
+    def configure(connection: sqlite3.Connection, *arguments: Any) -> None:
+        CONFIGURE(connection, *arguments)
+        connection.execute("PRAGMA synchronous = OFF")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connection_module, "_configure", configure)
+        yield
+
+
+@pytest.fixture
+def real_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits wait for the disk as those of servers do, for tests that look at it."""
+    monkeypatch.setattr(connection_module, "_configure", CONFIGURE)
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import app
 from config import Config, ConfigError
 from tests.conftest import Api
 
-BROWSER = {"Accept": "text/html"}
-
 
 @pytest.fixture
 def club(db):
@@ -38,30 +36,6 @@ def test_the_documents_name_addresses_below_it(club):
     for path in "/api/openapi.json", "/docs/openapi.json":
         assert [server["url"] for server in club.get(path).json["servers"]] == ["/club/api/v1", "/club/api"]
     assert "/club/api/tags" in str(club.get("/docs/openapi.json").json["paths"]["/tags"]["get"]["x-codeSamples"])
-
-
-PAGES = [
-    "/",
-    "/docs",
-    "/study",
-    "/study/schema",
-    "/study/journey?path=/api/tags",
-    "/study/tables/users",
-    "/study/nothing",
-]
-
-
-def test_every_address_in_a_page_is_below_it_and_answers(club):
-    followed = set()
-    for path in [*PAGES, "/study/sql/articles/find", "/study/source/app.py", "/study/schema/0001_users"]:
-        page = club.get(path, headers=BROWSER, status="*").html
-        found = [tag.get("href") or tag.get("src") or tag.get("action") for tag in page.select("[href],[src],[action]")]
-        own = [address for address in found if address.startswith("/")]
-        assert own
-        assert all(address.startswith("/club/") for address in own)
-        for address in {re.sub("[?#].*", "", address.removeprefix("/club")) for address in own} - followed:
-            followed.add(address)
-            club.get(address, headers=BROWSER, status=200)
 
 
 def test_the_reference_is_told_of_it(club):

@@ -158,7 +158,7 @@ def test_an_update_of_one_text_keeps_the_words_of_the_others(api):
 
 @pytest.mark.parametrize(
     "body",
-    ["\ufdfa" * 40_000, "".join(map(chr, range(0x20000, 0x2A000))) * 6, "\U0001f6a3" * 262_000, "w\u0301 " * 262_000],
+    ["\ufdfa" * 10_000, "".join(map(chr, range(0x20000, 0x21400))) * 6, "\U0001f6a3" * 40_000, "w\u0301 " * 40_000],
     ids=["eighteen characters from one", "Chinese", "emoji", "short words"],
 )
 def test_the_words_of_a_body_take_little_more_memory_than_it(body):

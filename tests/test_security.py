@@ -5,6 +5,7 @@ import ast
 import app
 from handlers import sql_behind
 from tests.conftest import HOME, sqlite
+from tests.test_suite import modules
 
 # Modules that connect to other servers.
 CLIENTS = {"ftplib", "http.client", "imaplib", "requests", "sentry_sdk", "smtplib"}
@@ -31,11 +32,9 @@ def test_only_registration_and_login_create_sessions(db):
 
 
 def test_only_mail_and_error_reports_connect_to_other_servers():
-    apart = {".venv", ".venv-bench", ".mutants", "tests", "bench"}
-    modules = [path for path in HOME.rglob("*.py") if not apart & {*path.relative_to(HOME).parts}]
     imported = {
         name
-        for module in modules
+        for module in modules(HOME, {"tests", "bench"})
         if module.name not in ("mail.py", "logs.py")
         for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom)

@@ -7,7 +7,7 @@ import re
 import shlex
 import shutil
 from contextlib import closing
-from urllib.parse import unquote, urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from webtest import TestApp
@@ -18,7 +18,6 @@ from config import Config
 from db import Database
 from db.statements import load
 from handlers import sql_behind
-from plugins.errors import CONSTRAINTS
 from study import pages, plans, routes, running, sources
 from tests.clock import ManualClock
 from tests.conftest import HOME, PASSWORD, Api, sqlite
@@ -73,24 +72,8 @@ def result_of(page):
     return [cell.get_text() for cell in html_of(page).select("#result td")]
 
 
-def links_of(page):
-    """What a page links to and loads, and what its forms send as they are."""
-    for name, attribute in {"a": "href", "link": "href", "script": "src", "img": "src"}.items():
-        for element in html_of(page).find_all(name):
-            yield element.get(attribute, "")
-    for form in html_of(page).find_all("form"):
-        assert form.get("method", "get") == "get"
-        fields = form.find_all(["input", "button"], attrs={"name": True})
-        sent = [(each["name"], each.get("value", "on")) for each in fields if not is_unchecked(each)]
-        yield f"{form.get('action', '').partition('#')[0]}?{urlencode(sent)}"
-
-
-def is_unchecked(field):
-    return field.get("type") == "checkbox" and not field.has_attr("checked")
-
-
 class Village:
-    """A database in which much has happened, all pages that links and forms lead to, and what no page may show."""
+    """A database in which much has happened, a browser, and what no page may show."""
 
     def __init__(self, database):
         self.database = database
@@ -114,23 +97,6 @@ class Village:
         assert len(subjects) >= 3
         self.secrets = ["Ann.Hidden", "ann.hidden", "203.0.113.7", "A telling browser", "e" * 64]
         self.secrets += [value for (value,) in hashes + subjects]
-        self.links, self.all_pages = [], {}
-        self._visit("/")
-        self.pages = {path: page for path, page in self.all_pages.items() if path.startswith("/study")}
-        self.html = {path: page for path, page in self.all_pages.items() if page.content_type == "text/html"}
-        self.study_html = {path: page for path, page in self.html.items() if path in self.pages}
-
-    def _visit(self, first):
-        waiting = [first]
-        while waiting:
-            path = waiting.pop()
-            if path in self.all_pages:
-                continue
-            page = self.all_pages[path] = self.client.get(path, headers={"Accept": "text/html"})
-            if page.content_type == "text/html":
-                found = [urljoin(path, link) for link in links_of(page)]
-                self.links += [(path, link) for link in found if link.startswith("/")]
-                waiting += [urldefrag(link)[0] for link in found if link.startswith("/")]
 
     def secrets_in(self, text):
         return [secret for secret in self.secrets if secret in text]
@@ -246,63 +212,6 @@ def test_the_request_of_a_journey_does_not_disturb_the_callers(study):
     assert Api(study).tags() == ["rowing", "morning"]
 
 
-# Every page
-
-
-def test_every_link_and_form_leads_to_a_page_and_an_anchor_that_exist(village):
-    operations = {
-        f"/{operation['tags'][0]}/{operation['operationId']}"
-        for methods in village.client.get("/docs/openapi.json").json["paths"].values()
-        for operation in methods.values()
-    }
-    ids = {path: {each["id"] for each in html_of(page).find_all(id=True)} for path, page in village.html.items()}
-
-    for source, link in village.links:
-        path, fragment = urldefrag(link)
-        if path == "/docs" and fragment.startswith("/"):
-            assert fragment in operations, f"{source} links to {link}"
-        elif fragment:
-            assert unquote(fragment) in ids[path], f"{source} links to {link}"
-    assert village.all_pages.keys() >= {"/docs", "/docs/pages.css", "/docs/LICENSE.txt", "/docs/swagger-ui-bundle.js"}
-    assert len(village.pages) > 120
-
-
-def test_every_page_is_well_formed_and_accessible(village):
-    for path, answer in village.study_html.items():
-        page = html_of(answer)
-        assert page.html["lang"] == "en"
-        assert len(page.find_all("h1")) == 1, path
-        levels = [int(heading.name[1]) for heading in page.find_all(re.compile("^h[1-6]$"))]
-        assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), (path, levels)
-        assert page.find("main")
-        assert page.find("header")
-        assert page.select_one("a.skip")["href"] == "#content"
-        ids = [each["id"] for each in page.find_all(id=True)]
-        assert len(ids) == len(set(ids)), path
-        for table in page.find_all("table"):
-            assert table.caption
-            assert all(head.get("scope") for head in table.find_all("th"))
-        for entry in page.find_all("input"):
-            assert entry.find_parent("label") or page.find("label", attrs={"for": entry["id"]}), path
-        for code in page.find_all("pre"):
-            assert (code["tabindex"], code["role"]) == ("0", "region"), path
-            assert code["aria-label"], path
-
-
-def test_no_page_holds_scripts_or_styles_or_loads_anything_from_elsewhere(village):
-    policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-    for path, answer in village.pages.items():
-        assert answer.headers.getall("Content-Security-Policy") == [policy + "frame-ancestors 'none'"], path
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    for answer in village.study_html.values():
-        assert not html_of(answer).find_all(["script", "style", "iframe", "object"])
-        names = [name for tag in html_of(answer).find_all(True) for name in tag.attrs]
-        assert not [name for name in names if name == "style" or name.startswith("on")]
-        loaded = [tag.get("src") or tag["href"] for tag in html_of(answer).find_all(["img", "link"])]
-        assert all(address.startswith("/study/static/") for address in loaded)
-
-
 def test_user_content_is_escaped(study):
     listing = run(study, "articles/list", page="[2, 1]", total="2", most_bytes="100000", **{"me~null": "on"})
     comments = run(study, "comments/render", page="[1]", **{"me~null": "on"})
@@ -405,19 +314,6 @@ def test_a_writing_file_is_explained_and_never_run(study, db):
         running.run(db, db.files["articles/delete"], {"slug": "x", "me": 1})
 
 
-def test_every_reading_file_runs_with_the_values_its_form_proposes(village):
-    pages = {path: page for path, page in village.pages.items() if "~run=1" in path or "%7Erun=1" in path}
-    ran = {urlsplit(path).path.removeprefix("/study/sql/") for path in pages}
-    with_rows = {urlsplit(path).path.removeprefix("/study/sql/") for path, page in pages.items() if result_of(page)}
-
-    assert ran == {name for name, file in village.database.files.items() if not file.writes}
-    for path, page in pages.items():
-        assert "It answered in" in text_of(page), (path, html_of(page).select_one(".problem"))
-    articles = "articles/find articles/list articles/newest articles/search articles/feed articles/render tags/list"
-    assert {*articles.split()} <= with_rows
-    assert {"comments/find", "comments/render", "profiles/render", "accounts/find", "stats/daily"} <= with_rows
-
-
 def test_a_result_is_shown_as_a_table_and_as_json(study):
     page = run(study, "profiles/render", username_key="ann", **{"me~null": "on"})
 
@@ -426,7 +322,7 @@ def test_a_result_is_shown_as_a_table_and_as_json(study):
     assert json.loads(html_of(page).select_one("#result pre").get_text()) == json.loads(response)
 
 
-def test_a_request_is_shown_as_curl_and_javascript_that_work(study, village):
+def test_a_request_is_shown_as_curl_and_javascript_that_work(study):
     page = html_of(study.get("/study/sql/articles/find"))
     command, address = shlex.split(page.find("pre", attrs={"aria-label": "GET /articles with curl"}).get_text())
     assert command == "curl"
@@ -435,7 +331,7 @@ def test_a_request_is_shown_as_curl_and_javascript_that_work(study, village):
     shown = page.find("pre", attrs={"aria-label": "GET /articles with JavaScript"}).get_text()
     assert f'await fetch("{address}")' in shown
 
-    page = html_of(village.pages["/study/sql/articles/create"])
+    page = html_of(study.get("/study/sql/articles/create"))
     words = shlex.split(page.find("pre", attrs={"aria-label": "POST /articles with curl"}).get_text())
     assert words[1:3] == ["-X", "POST"]
     assert "Authorization: Token $TOKEN" in words
@@ -443,8 +339,8 @@ def test_a_request_is_shown_as_curl_and_javascript_that_work(study, village):
 
 
 def test_a_table_shows_its_errors_its_indexes_with_their_files_its_triggers_and_its_scripts(village):
-    users = text_of(village.pages["/study/tables/users"])
-    comments = village.pages["/study/tables/comments"]
+    users = text_of(village.client.get("/study/tables/users"))
+    comments = village.client.get("/study/tables/comments")
 
     def section(page, name):
         return html_of(page).find(id=name).find_parent("section")
@@ -456,17 +352,10 @@ def test_a_table_shows_its_errors_its_indexes_with_their_files_its_triggers_and_
     index = section(comments, "comments_article_id_idx")
     assert "comments/find" in [link.get_text() for link in index.find_all("a")]
     assert "article_id is the id of a row of articles ; when that goes: CASCADE" in text_of(comments)
-    key = section(village.pages["/study/tables/follows"], "sqlite_autoindex_follows_1")
+    key = section(village.client.get("/study/tables/follows"), "sqlite_autoindex_follows_1")
     assert "profiles/render" in [link.get_text() for link in key.find_all("a")]
-    trigger = section(village.pages["/study/tables/favorites"], "favorites_after_insert_count")
+    trigger = section(village.client.get("/study/tables/favorites"), "favorites_after_insert_count")
     assert "UPDATE articles SET favorites_count" in trigger.get_text()
-
-
-def test_every_error_of_a_constraint_is_on_the_page_of_its_table(village):
-    shown = "".join(text_of(page) for path, page in village.pages.items() if path.startswith("/study/tables/"))
-
-    for status, field, message in CONSTRAINTS.values():
-        assert f"{status} {field}: {message}" in shown
 
 
 def test_the_schema_page_shows_the_drawing_if_there_is_one(study, tmp_path, monkeypatch):
@@ -546,11 +435,6 @@ def test_metrics_name_only_the_kind_of_page(study):
     )
 
     assert counted == {"/study/sql/<resource>/<name>", "/study/<path:path>"}
-
-
-def test_no_page_shows_a_secret(village):
-    for path, page in village.all_pages.items():
-        assert not village.secrets_in(page.text), path
 
 
 ATTACKS = [

@@ -47,8 +47,9 @@ def forbidden_uses(source: str, forbidden: set[str]) -> list[str]:
         return full_names.get(first, first) + dot + rest
 
     found = []
+    last_names = full_names.keys() | {name.rpartition(".")[2] for name in forbidden}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Name) and full_name(node) in forbidden:
+        if getattr(node, "attr", getattr(node, "id", None)) in last_names and full_name(node) in forbidden:
             found.append(f"line {node.lineno}: {full_name(node)}")
         elif isinstance(node, ast.Call) and full_name(node.func) in WITH_A_TIME:
             times = node.args[WITH_A_TIME[full_name(node.func)] - 1 :]

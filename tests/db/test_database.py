@@ -198,7 +198,7 @@ def settings(connection):
     return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in PRAGMAS}
 
 
-def test_every_connection_has_the_same_settings(db):
+def test_every_connection_has_the_same_settings(real_syncs, db):
     with closing(connect(db.path)) as writing, closing(connect(db.path, query_only=True)) as reading:
         assert settings(writing) == WRITING
         assert settings(reading) == PRAGMAS
@@ -207,7 +207,7 @@ def test_every_connection_has_the_same_settings(db):
 
 
 @pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
-def test_synchronous_is_a_setting(db, synchronous, level):
+def test_synchronous_is_a_setting(real_syncs, db, synchronous, level):
     with closing(Database(db.path, HOME / "sql", synchronous)) as chosen:
         assert chosen._writer.submit(settings).result(30)["synchronous"] == level
 

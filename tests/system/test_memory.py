@@ -9,11 +9,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from waitress.adjustments import Adjustments
 
 import buffers
 from tests.system.test_server import Server, needs_proc, serving, workers_of
@@ -37,6 +38,7 @@ class Watched:
         self.token = server.token("ann")
         (self.pid,) = workers_of(server)
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # the peak is counted anew
+        self.connections = ExitStack()
 
     def _of_status(self, name: str) -> int:
         found = re.search(rf"{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
@@ -56,8 +58,8 @@ class Watched:
         return total
 
     def connect(self, sent: bytes) -> socket.socket:
-        """A connection that has sent this."""
-        connection = socket.socket()
+        """A connection that has sent this; closed at the end."""
+        connection = self.connections.enter_context(socket.socket())
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", self.server.port))
         with suppress(ConnectionError):
@@ -83,7 +85,9 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
     with serving(tmp_path, "--workers", "1") as server:
-        yield Watched(server)
+        watched = Watched(server)
+        with watched.connections:
+            yield watched
         assert "Traceback" not in server.log.read_text()
 
 
@@ -118,49 +122,44 @@ def test_an_export_of_long_comments(comments):
 
 
 def test_clients_that_read_nothing(comments):
-    deaf = [comments.connect(GET * 20) for _ in range(200)]
+    for _ in range(200):
+        comments.connect(GET * 20)
     for _ in range(5):
         comments.server.ask("GET", "/api/tags")
         time.sleep(0.2)
 
     assert comments.peak() <= MOST
     assert comments.files() <= 2 * buffers.MOST_HELD_BYTES
-    for connection in deaf:
-        connection.close()
 
 
 def test_clients_that_keep_their_connection_after_a_long_response(comments):
-    idle = []
     for _ in range(150):
-        connection = http.client.HTTPConnection("127.0.0.1", comments.server.port, timeout=60)
-        connection.request("GET", "/api/articles/dawn/comments")
-        assert len(connection.getresponse().read()) > 700_000
-        idle.append(connection)
+        idle = comments.connections.enter_context(
+            closing(http.client.HTTPConnection("127.0.0.1", comments.server.port, timeout=60))
+        )
+        idle.request("GET", "/api/articles/dawn/comments")
+        assert len(idle.getresponse().read()) > 700_000
 
     assert comments.peak() <= MOST
     assert comments.files() < MB
-    for connection in idle:
-        connection.close()
 
 
 @pytest.mark.parametrize("length", [40_000, 490_000])
 def test_unfinished_bodies(watched, length):
-    senders = [watched.connect(POST + b" " * length) for _ in range(900)]
+    for _ in range(900):
+        watched.connect(POST + b" " * length)
     watched.server.ask("GET", "/api/tags")
 
     assert watched.peak() <= MOST
     assert watched.files() <= buffers.MOST_HELD_BYTES + MB
-    for connection in senders:
-        connection.close()
 
 
 def test_unfinished_headers(watched):
-    senders = [watched.connect(b"GET / HTTP/1.1\r\nX: " + b"x" * 30_000) for _ in range(900)]
+    for _ in range(900):
+        watched.connect(b"GET / HTTP/1.1\r\nX: " + b"x" * 30_000)
     watched.server.ask("GET", "/api/tags")
 
     assert watched.peak() <= MOST
-    for connection in senders:
-        connection.close()
 
 
 def test_many_large_responses_that_could_be_cached(comments):
@@ -186,7 +185,6 @@ def test_who_reads_slowly_but_reads_gets_everything(comments):
     received = b""
     while part := connection.recv(50_000):
         received += part
-    connection.close()
 
     assert received.count(b'"id"') == 2
 
@@ -247,3 +245,19 @@ def test_those_who_have_read_nothing_for_longest_are_closed_first():
     buffers.free_unread(channels, most_bytes=100)
 
     assert closed(*channels) == [1]
+
+
+def test_how_long_a_client_does_not_read_counts_from_its_response():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server = SimpleNamespace(active_channels={}, pull_trigger=lambda: None)
+        waited = buffers.BoundedChannel(server, ours, None, Adjustments(), map={})
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * MB)
+        waited.last_activity = 0  # when its request came, which waited for a thread
+        before = time.monotonic()
+
+        waited.write_soon(b"a response")
+
+        assert waited.last_activity >= before
