@@ -19,7 +19,7 @@ for ((run = 1; run <= runs; run++)); do
     ((run > runs / 2)) && kind="four busy loops" busy=4
     ((run > runs * 3 / 4)) && kind="nice -n 19, two busy loops" busy=2 niceness=19
     for ((each = 0; each < busy; each++)); do
-        yes >/dev/null &
+        setsid yes >/dev/null & # in a session of its own, as one from another terminal: nice(1) ranks within a session
         loops+=($!)
     done
     began=$SECONDS

@@ -106,8 +106,7 @@ def serving(
         process.wait(30)
         for pid in left:  # also those that the test has halted
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-                os.kill(pid, signal.SIGCONT)
+                os.kill(pid, signal.SIGKILL)
 
 
 def port_of(process: "subprocess.Popen[bytes]", log: Path) -> int:
