@@ -160,7 +160,8 @@ def commands(
 
 def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """What SQLite answers on a connection of its own: for what no route tells, and for turning clocks back."""
-    with closing(sqlite3.connect(db.path)) as connection, connection:
+    with closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         return connection.execute(sql, values).fetchall()
 
 

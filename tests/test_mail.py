@@ -61,9 +61,16 @@ class PostOffice:
         return [recipient for letter in self.letters for recipient in letter.recipients]
 
 
+@pytest.fixture(scope="module")
+def tls():
+    """What a TLS connection needs. The certificates of all authorities take a tenth of a second to read."""
+    return ssl.create_default_context()
+
+
 @pytest.fixture
-def office(monkeypatch):
+def office(tls, monkeypatch):
     office = PostOffice()
+    monkeypatch.setattr(ssl, "create_default_context", lambda: tls)
 
     class Connection(smtplib.SMTP):
         """What smtplib does with a mail, without a socket."""
