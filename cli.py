@@ -31,7 +31,17 @@ from db import Database, Refused, StartupError, Unavailable, schema
 from db.backup import back_up
 from db.connection import connect, leave_checkpoints_to_others
 from db.lock import InUse
-from db.migrations import Applied, Migration, find_migrations, migrate, pending, read_ledger, rollback, states
+from db.migrations import (
+    Applied,
+    Migration,
+    find_migrations,
+    irreversible,
+    migrate,
+    pending,
+    read_ledger,
+    rollback,
+    states,
+)
 from db.script import read_script
 from db.statements import SQLFile, find
 from handlers import slow_requests, sql_behind
@@ -298,7 +308,11 @@ def migration_new(name: str) -> None:
 
 
 @migration_group.command("verify")
-@click.option("--database", type=click.Path(path_type=Path), help="Verify on a copy of this file, not on demo content.")
+@click.option(
+    "--database",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Verify on a copy of this file, not on demo content.",
+)
 def migration_verify(database: Path | None) -> None:
     """Apply, undo and apply again each script, on an empty scratch database and on one with rows."""
     if database:
@@ -310,18 +324,25 @@ def migration_verify(database: Path | None) -> None:
         scratch = Path(folder, "verify.db")
         if database:
             back_up(database, scratch)
-        elif reason := _seed(scratch):
-            click.echo(f"not verified with rows: {reason}; --database FILE verifies on a copy of that database")
-            return
+        else:
+            # Rows come before the last script that cannot be undone, if sql/ fits the schema of then.
+            lasting = [each.version for each in find_migrations(project().schema) if irreversible(each) is not None]
+            for to in [lasting[-1] - 1, None] if lasting else [None]:
+                scratch = Path(folder, f"{to}.db")
+                if not (reason := _seed(scratch, to)):
+                    break
+                click.echo(f"not verified with rows: {reason}; --database FILE verifies on a copy of that database")
+            else:
+                return
         for line in schema.verify_with_rows(scratch, project().schema):
             click.echo(line)
 
 
-def _seed(path: Path) -> str | None:
-    """Write a migrated database with some demo content; the reason where seed.py or sql/ do not fit the schema.
+def _seed(path: Path, to: int | None) -> str | None:
+    """Write a database with some demo content; the reason where seed.py or sql/ do not fit the schema.
 
     Raises StartupError where a constraint of the schema refuses the content."""
-    migrate(path, project().schema, backup=False, clock=project().clock)
+    migrate(path, project().schema, to=to, backup=False, clock=project().clock)
     try:
         demo = importlib.import_module("seed")  # a fork may have deleted it
 

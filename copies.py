@@ -27,7 +27,7 @@ def name_of_copy(database: Path, folder: Path, now: float, *, compress: bool) ->
 
 def copies_in(database: Path, folder: Path) -> list[Path]:
     """The copies that have names like those of `name_of_copy`, in the order in which they were made."""
-    return _named(database, folder, "[0-9][0-9][0-9][0-9]-*Z*")
+    return _named(database, folder, "[0-9][0-9][0-9][0-9]-*Z.*")
 
 
 def safety_copies(database: Path) -> list[Path]:
@@ -56,7 +56,7 @@ def _named(database: Path, folder: Path, pattern: str) -> list[Path]:
 
 def _order(path: Path) -> tuple[int, str]:
     """The number in a copy's name (0 without one), then the rest of it."""
-    found = re.fullmatch(r"(.*?)(?:\.([0-9]{1,9}))?\.db(?:\.gz)?", path.name)
+    found = re.fullmatch(r"(.*?)(?:\.([0-9]+))?\.db(?:\.gz)?", path.name)
     assert found
     return int(found[2] or 0), found[1]
 

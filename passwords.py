@@ -45,7 +45,7 @@ def is_common(password: str) -> bool:
 
 @functools.cache
 def _common_passwords() -> frozenset[str]:
-    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8-sig").splitlines()
     return frozenset(line for line in lines if not line.startswith("#"))
 
 

@@ -21,7 +21,7 @@ PASSWORD = "rowboat-demo"
 _BEGIN = datetime(2026, 1, 5, 6, 30, tzinfo=UTC)
 
 # Names, bios, and subjects with their tags, beginnings and endings of titles, and paragraphs.
-_WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("seed.json").read_text(encoding="utf-8"))
+_WORDS: dict[str, Any] = json.loads(Path(__file__).with_name("seed.json").read_text(encoding="utf-8-sig"))
 
 # Calls that are queued before we wait for them; they share commits.
 _MOST_AT_ONCE = 200

@@ -36,8 +36,11 @@ def back_up(
     written if the disk has not enough space; Unusable if the database is damaged."""
     database = database.resolve()
     try:
-        if target.parent.resolve() / target.name in [Path(f"{database}{end}") for end in _BESIDE]:
+        names = {str(target.parent.resolve() / target.name), os.path.realpath(target)}
+        if names & {f"{database}{end}" for end in _BESIDE}:
             raise StartupError(f"{target}: this is the database itself, or belongs to it; name another file")
+        if target.is_char_device() or target.is_block_device():  # root could replace /dev/null
+            raise StartupError(f"{target}: this is a device; name a file")
         require_space(database, target.parent)
         with private_folder(target) as folder:
             done = _copy(database, folder / "copy.db", target, running)
@@ -73,7 +76,7 @@ def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, running: 
     (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
 
     def told(status: int, remaining: int, total: int) -> None:
-        running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / total)
+        running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / (total or 1))
 
     source.backup(target, pages=PAGES_AT_A_TIME, progress=told)
 

@@ -7,15 +7,14 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from db.errors import StartupError
-from db.script import blank_comments, first_comment
+from db.script import blank_comments, first_comment, split
 
 # A script may ask for this in its first comment, to rebuild a table that others refer to.
-_FOREIGN_KEYS_OFF = re.compile(r"\s*--\s*foreign_keys:\s*off\s*", re.IGNORECASE)
+_FOREIGN_KEYS_OFF = re.compile(r"[\s\ufeff]*--\s*foreign_keys:\s*off\s*", re.IGNORECASE)
 
-# The tables from which a script says that it deletes rows.
-_DELETES_FROM = re.compile(
-    r"""\b(?:DELETE\s+FROM|DROP\s+TABLE(?:\s+IF\s+EXISTS)?)\s+(?:main\s*\.\s*)?["'`\[]?(\w+)""", re.IGNORECASE
-)
+# Statements that change or delete rows because the script says so, and what it calls tables from then on.
+_DELETES, _UPDATES = r"delete from|drop table(?: if exists)?", r"update(?: or \w+)?"
+_RENAME = re.compile("(.*) rename to (.*) ")
 
 
 def turns_foreign_keys_off(script: Path, text: str) -> bool:
@@ -42,47 +41,70 @@ def _comments(text: str) -> str:
     return "".join(a if a == "\n" or a != b else " " for a, b in zip(text, code, strict=True))
 
 
-def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many rows each ordinary table has."""
-    names = connection.execute(
+def row_counts(connection: sqlite3.Connection) -> dict[tuple[str, str | None], int]:
+    """How many rows each ordinary table has, and how many values each foreign key that may be NULL has."""
+    columns = connection.execute(
         """
-        SELECT name
+        SELECT lower(name), NULL
           FROM pragma_table_list
          WHERE schema = 'main'
            AND type = 'table'
            AND name <> 'schema_migrations'
            AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+         UNION
+        SELECT lower(child.name), foreign_key."from"
+          FROM pragma_table_list AS child
+          JOIN pragma_foreign_key_list(child.name, 'main') AS foreign_key
+          JOIN pragma_table_info(child.name, 'main') AS info ON info.name = foreign_key."from"
+         WHERE child.schema = 'main'
+           AND NOT info."notnull"
+         ORDER BY 2, 1
         """
     ).fetchall()
-    quoted = {name: name.replace('"', '""') for (name,) in names}
-    return {name: connection.execute(f'SELECT count(*) FROM "{quoted[name]}"').fetchone()[0] for name in quoted}
+    quoted = {text: '"' + text.replace('"', '""') + '"' if text else "*" for names in columns for text in names}
+    return {
+        (table, column): connection.execute(f"SELECT count({quoted[column]}) FROM main.{quoted[table]}").fetchone()[0]
+        for table, column in columns
+    }
 
 
-def require_rows_kept(script: Path, text: str, before: dict[str, int], after: dict[str, int]) -> None:
-    """Raise StartupError where a table lost rows, and the script names it in no DELETE or DROP TABLE.
+def require_rows_kept(
+    script: Path, text: str, before: dict[tuple[str, str | None], int], after: dict[tuple[str, str | None], int]
+) -> None:
+    """Raise StartupError where a table lost rows, or references, and no statement of the script says so.
 
-    A cascade would have deleted them: DROP TABLE deletes the rows of the table first."""
-    named = {name.lower() for name in _DELETES_FROM.findall(blank_comments(text))}
-    for table, count in before.items():
-        left = after.get(table, count)
-        if left < count and table.lower() not in named:
+    A foreign key would have deleted or cleared them: DROP TABLE deletes the rows of the table first."""
+    renamed = {match[1]: match[2] for rest in _of(text, "alter table") if (match := _RENAME.fullmatch(rest))}
+    for (table, column), count in before.items():
+        lost = count - after.get((renamed.get(table, table), column), count)
+        verbs = f"{_DELETES}|{_UPDATES}" if column else _DELETES
+        if lost > 0 and not any(rest.startswith(f"{table} ") for rest in _of(text, verbs)):
             raise StartupError(
-                f"{script}: would delete {count - left} of {count} rows of {table}, which it does not name in a DELETE "
-                "or DROP TABLE; a script that rebuilds a table begins with the line `-- foreign_keys: off`"
+                f"{script}: would {f'clear {column} in' if column else 'delete'} {lost} of {count} rows of {table}, "
+                f"which it does not name in {'an UPDATE, DELETE' if column else 'a DELETE'} or DROP TABLE; a script "
+                "that rebuilds a table begins with the line `-- foreign_keys: off`"
             )
 
 
+def _of(text: str, verbs: str) -> list[str]:
+    """What follows such words at the beginning of a statement, in lower case, without quotes."""
+    bare = (" ".join(re.sub('["`;[\\]]', " ", blank_comments(each.sql)).lower().split()) for each in split(text))
+    found = [re.match(rf"(?:with\b.*?\b)?(?:{verbs}) (?:main ?\. ?)?(.*)", statement) for statement in bare]
+    return [f"{match[1]} " for match in found if match]
+
+
 def require_parents(connection: sqlite3.Connection, script: Path) -> None:
-    """Raise StartupError where a foreign key refers to a table or a column that does not exist."""
+    """Raise StartupError where a foreign key refers to a table or a column that does not exist; sqlite3.Error where
+    it refers to what is no key, or where a trigger does not fit the tables that it writes."""
     dangling = connection.execute(
         """
         SELECT child.name, foreign_key."table", foreign_key."to"
           FROM pragma_table_list AS child
-          JOIN pragma_foreign_key_list(child.name) AS foreign_key
+          JOIN pragma_foreign_key_list(child.name, 'main') AS foreign_key
          WHERE child.schema = 'main'
            AND NOT EXISTS (
                    SELECT 1
-                     FROM pragma_table_info(foreign_key."table") AS parent
+                     FROM pragma_table_xinfo(foreign_key."table", 'main') AS parent
                     WHERE foreign_key."to" IS NULL
                        OR parent.name = foreign_key."to" COLLATE NOCASE)
         """
@@ -93,3 +115,23 @@ def require_parents(connection: sqlite3.Connection, script: Path) -> None:
             f"{script}: would leave {child} with a foreign key to {parent}{f'.{column}' if column else ''}, which does "
             "not exist; rebuild that table, too"
         )
+    # Compiled, not run: the first finds parents that are not unique, the others compile the triggers that they fire.
+    writes = connection.execute(
+        """
+        SELECT 'PRAGMA foreign_key_check'
+         UNION ALL
+        SELECT format(statement.form, written.name, info.name, info.name)
+          FROM pragma_table_list AS written
+          JOIN pragma_table_info(written.name, 'main') AS info
+          JOIN (SELECT 'DELETE FROM main."%w"' AS form
+                 UNION ALL
+                SELECT 'INSERT INTO main."%w" ("%w") VALUES (NULL)'
+                 UNION ALL
+                SELECT 'UPDATE main."%w" SET "%w" = "%w"') AS statement
+         WHERE written.schema = 'main'
+           AND written.type = 'table'
+           AND written.name IN (SELECT tbl_name FROM sqlite_schema WHERE type = 'trigger')
+        """
+    ).fetchall()
+    for (statement,) in writes:
+        connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()

@@ -12,6 +12,8 @@ import files
 from db.connection import connect, ensure_wal, keep_wal
 from db.errors import StartupError, Unusable, is_damage
 
+_ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
+
 
 def open_lock(database: Path, end: str) -> int:
     """A descriptor of the lock file `<database><end>`, by the database's real name. Raises StartupError."""
@@ -122,7 +124,10 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 def require_one_name(database: Path) -> None:
-    """Raise Unusable for a file with several names: SQLite would keep a WAL for each, and lose what is in one."""
+    """Raise Unusable for what is no file, and for one with several names: SQLite would keep a WAL for each, and lose
+    what is in one."""
+    if database.exists() and not database.is_file():
+        raise Unusable(database, "not a regular file", _ANOTHER_FILE)
     if database.is_file() and database.stat().st_nlink > 1:
         raise Unusable(database, "it has another name, a hard link", "delete that one (find -samefile finds it)")
 
@@ -144,4 +149,4 @@ def _require_database(path: Path) -> None:
         require_one_name(path)
         with path.open("rb") as file:
             if file.read(16) not in (b"", b"SQLite format 3\0"):
-                raise Unusable(path, "not a database", "set ROWBOAT_DATABASE to another file, or move this one away")
+                raise Unusable(path, "not a database", _ANOTHER_FILE)

@@ -232,7 +232,7 @@ def irreversible(migration: Migration) -> str | None:
     script = read_script(migration.down)
     if blank_comments(script).strip():
         return None
-    return " ".join(line.strip("- ") for line in script.splitlines()).strip() or "its down script is empty"
+    return " ".join(line.strip("- \ufeff") for line in script.splitlines()).strip() or "its down script is empty"
 
 
 def apply(

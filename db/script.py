@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 from db.errors import StartupError
 
-# What may hold anything without being code: comments and quoted text.
-_COMMENT_OR_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+# What may hold anything without being code: comments and quoted text. SQLite takes a byte order mark for a blank,
+# wherever it is: files that were joined have several.
+_COMMENT_OR_TEXT = re.compile(r"\ufeff|--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 
 # Where a semicolon ends no statement: the same, quoted names, and what is never closed.
 _OPAQUE = re.compile(
-    r"""--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^]]*(?:\]|\Z)""", re.DOTALL
+    r"""\ufeff|--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*(?:'|\Z)|"[^"]*(?:"|\Z)|`[^`]*(?:`|\Z)|\[[^]]*(?:\]|\Z)""", re.DOTALL
 )
 _TRIGGER = re.compile(r"\s*CREATE\s+(?:TEMP\s+|TEMPORARY\s+)?TRIGGER\b", re.IGNORECASE)
 _END_OF_TRIGGER = re.compile(r";\s*END\s*;", re.IGNORECASE)
@@ -113,7 +114,8 @@ def first_comment(script: str) -> str:
 
 
 def blank_comments(sql: str) -> str:
-    """The same text, every character of a comment replaced by a blank: all else keeps its place."""
+    """The same text, each character of a comment and each byte order mark replaced by a blank: all else keeps its
+    place."""
     return _COMMENT_OR_TEXT.sub(lambda match: match[0] if match[0][0] == "'" else _blank(match[0]), sql)
 
 

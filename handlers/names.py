@@ -26,7 +26,9 @@ _JOINERS = re.compile("[\u200c\u200d]|(?<=\U0001f3f4)[\U000e0030-\U000e0039\U000
 # A character is printable when it comes after an odd number of these.
 _PRINTABLE_BOUNDS = [
     bound
-    for first, last in re.findall(r"(?m)^(\w+)\.\.(\w+)$", Path(__file__).with_name("printable.txt").read_text("ascii"))
+    for first, last in re.findall(
+        r"(?m)^(\w+)\.\.(\w+)$", Path(__file__).with_name("printable.txt").read_text(encoding="utf-8-sig")
+    )
     for bound in (int(first, 16), int(last, 16) + 1)
 ]
 

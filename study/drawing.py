@@ -12,7 +12,7 @@ DOT, SVG = HOME / "docs/schema.dot", HOME / "docs/schema.svg"
 
 def dot(connection: sqlite3.Connection) -> str:
     """The schema of a migrated database in Graphviz's language, the same text for the same schema."""
-    asked = Path(__file__).with_name("drawing.sql").read_text(encoding="utf-8")
+    asked = Path(__file__).with_name("drawing.sql").read_text(encoding="utf-8-sig")
     return str(connection.execute(asked).fetchone()[0])
 
 

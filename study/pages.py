@@ -63,7 +63,7 @@ class Study:
 
 
 def _orm() -> dict[str, Any]:
-    return json.loads(_ORM.read_text(encoding="utf-8")) if _ORM.exists() else {"files": {}}
+    return json.loads(_ORM.read_text(encoding="utf-8-sig")) if _ORM.exists() else {"files": {}}
 
 
 def answer(database: Database, api: Iterable[routes.Route], app: WSGIApplication, config: Config) -> HTTPResponse:
@@ -136,7 +136,7 @@ def _table(study: Study, name: str) -> HTTPResponse:
 
 @_page("/study/schema")
 def _schema(study: Study) -> HTTPResponse:
-    drawing = _DRAWING.read_text(encoding="utf-8") if _DRAWING.exists() else ""
+    drawing = _DRAWING.read_text(encoding="utf-8-sig") if _DRAWING.exists() else ""
     return _show("schema", "The schema", study=study, scripts=find_migrations(sources.SCHEMA), drawing=drawing)
 
 
@@ -168,7 +168,7 @@ def _journey(study: Study) -> HTTPResponse:
 
 @_page("/study/source/<path:path>")
 def _source(study: Study, path: str) -> HTTPResponse:
-    return _show("source", path, text=sources.readable()[path].read_text(encoding="utf-8"))
+    return _show("source", path, text=sources.readable()[path].read_text(encoding="utf-8-sig"))
 
 
 @_page("/study/static/<name>")

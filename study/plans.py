@@ -14,7 +14,7 @@ from db import Database
 from db.schema import Thing
 from db.statements import SQLFile
 
-_SENTENCES = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text(encoding="utf-8"))
+_SENTENCES = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text(encoding="utf-8-sig"))
 _BOUNDS = {"=": "", "<": " up to a bound", ">": " from a bound on"}
 _VERBS = {sqlite3.SQLITE_READ: "reads", sqlite3.SQLITE_INSERT: "inserts"}
 _VERBS |= {sqlite3.SQLITE_UPDATE: "updates", sqlite3.SQLITE_DELETE: "deletes"}
@@ -38,7 +38,7 @@ def compiler(database: Database) -> Iterator[tuple[sqlite3.Connection, Shape]]:
     """A connection on which every file compiles, also those that write: it cannot, but trusts the schema."""
     with closing(database.connect(query_only=True)) as connection:
         connection.execute("PRAGMA trusted_schema = ON")
-        asked = Path(__file__).with_name("shape.sql").read_text(encoding="utf-8")
+        asked = Path(__file__).with_name("shape.sql").read_text(encoding="utf-8-sig")
         yield connection, json.loads(connection.execute(asked).fetchone()[0])
 
 

@@ -27,12 +27,12 @@ _POLICY = (
 
 # Where `make run` serves. The page puts in the origin that it was loaded from.
 _SERVER = "http://127.0.0.1:8080"
-_CURL = (_FOLDER.parent / "templates/curl.tpl").read_text(encoding="utf-8")
+_CURL = (_FOLDER.parent / "templates/curl.tpl").read_text(encoding="utf-8-sig")
 
 
 def page(name: str, prefix: str, **shown: Any) -> HTTPResponse:
     """A page of study/viewer, filled in."""
-    html = template((_FOLDER / name).read_text(encoding="utf-8"), prefix=prefix, **shown)
+    html = template((_FOLDER / name).read_text(encoding="utf-8-sig"), prefix=prefix, **shown)
     return _answer(name, below(prefix, html).encode(), Vary="Accept")
 
 
@@ -71,7 +71,7 @@ def with_samples(document: str, routes: Iterable[Route], prefix: str) -> str:
         if body := EXAMPLES["body"].get(operation["operationId"]):
             operation["requestBody"]["content"]["application/json"]["example"] = body
         curl = template(_CURL, host=_SERVER + prefix, **request_of(route, EXAMPLES["path"] | EXAMPLES["query"])).strip()
-        behind = {name: files[name].read_text(encoding="utf-8") for name in files_of(route, files)}
+        behind = {name: files[name].read_text(encoding="utf-8-sig") for name in files_of(route, files)}
         operation["x-codeSamples"] = [{"lang": "Shell", "label": "curl", "source": curl}] + [
             {"lang": "SQL", "label": f"sql/{name}.sql", "source": text} for name, text in behind.items()
         ]

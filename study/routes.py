@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 # What stands in the examples: in any path, in any query, and in the body of an operation.
-EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
+EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8-sig"))
 
 Route = tuple[str, str, Callable[..., Any], dict[str, Any]]
 

@@ -30,7 +30,7 @@ _SECRET_COLUMNS = {("attempts", "subject"), ("sessions", "user_agent")}
 
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 
-_EXAMPLES = tomllib.loads(Path(__file__).with_name("examples.toml").read_text(encoding="utf-8"))
+_EXAMPLES = tomllib.loads(Path(__file__).with_name("examples.toml").read_text(encoding="utf-8-sig"))
 _TYPES: dict[str, Callable[[str], Any]] = {"INTEGER": int, "REAL": float, "TEXT": str}
 _STEPS_BETWEEN_LOOKS = 1000
 

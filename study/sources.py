@@ -53,7 +53,7 @@ def readable() -> dict[str, Path]:
 
 def place(file: str, name: str) -> int:
     """The line on which the definition of a function or a class begins. Raises StopIteration where there is none."""
-    lines = readable()[file].read_text(encoding="utf-8").splitlines()
+    lines = readable()[file].read_text(encoding="utf-8-sig").splitlines()
     return next(n for n, line in enumerate(lines, 1) if re.match(rf"\s*(def|class) {name}\b", line))
 
 

@@ -102,6 +102,14 @@ def test_a_backup_is_written_to_the_given_file_or_folder(grown, tmp_path):
     assert gzip.decompress((tmp_path / "vault" / f"{COPY}.gz").read_bytes())[:15] == b"SQLite format 3"
 
 
+def test_a_backup_of_an_empty_file_is_one(commands, tmp_path):
+    (tmp_path / "empty.db").touch()
+
+    commands.says("backup", str(tmp_path / "copy.db"), "--database", str(tmp_path / "empty.db"))
+
+    assert rows(tmp_path / "copy.db", "SELECT * FROM sqlite_schema") == []
+
+
 def test_keep_deletes_the_oldest_backups_and_no_other_file(grown, backups):
     for name in ("2026-01-01T000000Z.db", "2026-01-02T000000Z.db.gz", "2026-01-03T000000Z.db"):
         (backups / f"rowboat.{name}").touch()

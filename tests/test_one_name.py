@@ -72,6 +72,12 @@ def test_backups_and_safety_copies_are_beside_the_real_file(other_name, grown): 
     }
 
 
+def test_a_backup_does_not_replace_the_database_by_any_name(other_name, grown):  # noqa: F811
+    assert "this is the database itself" in grown.error("backup", str(other_name))
+
+    assert other_name.samefile(grown.database)
+
+
 def test_a_backup_includes_the_wal_by_each_name(other_name, grown, tmp_path):  # noqa: F811
     with closing(Database(grown.database, HOME / "sql")) as database:
         with closing(database.connect()) as writer:

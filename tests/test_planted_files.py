@@ -66,6 +66,12 @@ def test_a_backup_replaces_what_was_planted_under_its_name(grown, tmp_path, plan
     assert rows(tmp_path / "copy.db", "SELECT count(*) FROM articles") == [(40,)]
 
 
+def test_a_backup_does_not_replace_a_device(grown, tmp_path):  # noqa: F811
+    (tmp_path / "copy.db").symlink_to("/dev/null")
+
+    assert grown.error("backup", str(tmp_path / "copy.db")).endswith("copy.db: this is a device; name a file")
+
+
 def test_nobody_else_can_look_into_the_folder_in_which_a_backup_is_made(grown, tmp_path, monkeypatch):  # noqa: F811
     import db.backup
 

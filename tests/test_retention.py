@@ -53,17 +53,27 @@ def test_two_copies_of_the_same_second_are_both_kept(grown, backups):  # noqa: F
     ]
 
 
+def test_keep_does_not_delete_copies_that_were_renamed_by_hand(grown, backups):  # noqa: F811
+    mine = {"rowboat.2026-01-31T120000Z-good.db", "rowboat.2026-01-31T120000Z copy.db.gz"}
+    for name in mine:
+        (backups / name).touch()
+
+    new = [made(grown, "--keep", "1") for _ in range(2)][-1]
+
+    assert names(backups) == {*mine, new}
+
+
 def test_numbers_compare_as_numbers(tmp_path):
-    for number in (9, 10, 2):
+    for number in (9, 10**9, 2):
         (tmp_path / f"rowboat.2026-01-01T000000Z.{number}.db").touch()
     (tmp_path / "rowboat.2028-01-01T000000Z.db").touch()
     database = tmp_path / "rowboat.db"
 
     assert [path.name[8:] for path in copies_in(database, tmp_path)] == [
         "2028-01-01T000000Z.db",
-        *(f"2026-01-01T000000Z.{number}.db" for number in (2, 9, 10)),
+        *(f"2026-01-01T000000Z.{number}.db" for number in (2, 9, 10**9)),
     ]
-    assert name_of_copy(database, tmp_path, 0, compress=True) == "rowboat.1970-01-01T000000Z.11.db.gz"
+    assert name_of_copy(database, tmp_path, 0, compress=True) == "rowboat.1970-01-01T000000Z.1000000001.db.gz"
 
 
 def test_the_age_of_the_newest_copy_ignores_the_future(grown, dated_ahead, clock):  # noqa: F811

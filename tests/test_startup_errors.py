@@ -1,6 +1,7 @@
 """Why a command does not start: one line that says what to do, exit status 2, and no file created."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -251,7 +252,8 @@ ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
     [
         ("seed", "/proc/rowboat/a.db", f"/proc/rowboat: No such file or directory; {NEEDS_A_FOLDER}"),
         ("migrate", "notes.txt/a.db", f"{{}}/notes.txt: File exists; {NEEDS_A_FOLDER}"),
-        ("migrate", "folder", f"{{}}/folder: Is a directory; {NEEDS_A_FOLDER}"),
+        ("migrate", "folder", f"{{}}/folder: not a regular file; {ANOTHER_FILE}"),
+        ("seed", "pipe", f"{{}}/pipe: not a regular file; {ANOTHER_FILE}"),
         ("seed", "notes.txt", f"{{}}/notes.txt: not a database; {ANOTHER_FILE}"),
         ("status", "notes.txt", f"{{}}/notes.txt: file is not a database; {ANOTHER_FILE}"),
         ("schema check", "no/a.db", "{}/no/a.db: there is no such database; the commands migrate and serve make one"),
@@ -260,6 +262,7 @@ ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
 def test_an_unusable_path_is_refused_and_left_alone(commands, tmp_path, monkeypatch, command, database, message):
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
+    os.mkfifo("pipe")
     Path("notes.txt").write_text("Dear diary, " * 100)
     before = listing(tmp_path)
 

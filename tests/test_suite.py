@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -106,3 +107,10 @@ def test_a_use_of_the_systems_clock_is_found_however_it_is_written(source, found
 def test_a_test_that_needs_the_machine_is_refused(breach):
     with pytest.raises(AssertionError):
         breach()
+
+
+@pytest.mark.parametrize("module", [*modules(HOME, OTHER_ROOMS)], ids=lambda path: str(path.relative_to(HOME)))
+def test_text_files_may_begin_with_a_byte_order_mark(module):
+    reads = re.findall(r"\.read_text\([^)]*\)", module.read_text(encoding="utf-8"))
+
+    assert set(reads) <= {'.read_text(encoding="utf-8-sig")'}

@@ -25,6 +25,11 @@ def test_each_script_goes_down_and_up_on_demo_content(commands):
             "DROP INDEX articles_title;",
             "demo content breaks a constraint of the schema: UNIQUE constraint failed: articles.author_id",
         ),
+        (
+            "CREATE TABLE brief (title TEXT CHECK (length(title) < 9)); INSERT INTO brief SELECT title FROM articles;",
+            "-- Nobody can go back.",
+            "_odd.sql:1: CHECK constraint failed: length(title) < 9",
+        ),
     ],
 )
 def test_a_script_that_only_works_on_empty_tables_is_refused(commands, up, down, problem):
