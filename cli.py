@@ -30,6 +30,7 @@ from copies import folder_of_copies
 from db import Database, Refused, StartupError, Unavailable, schema
 from db.backup import back_up
 from db.connection import connect, leave_checkpoints_to_others
+from db.errors import Unusable
 from db.lock import InUse
 from db.migrations import (
     Applied,
@@ -245,6 +246,8 @@ def migrate_command(to: int | None, dry_run: bool, **flags: Any) -> None:
             click.echo(f"-- {migration.up.name}\n{read_script(migration.up)}")
         return
     with terminal.report() as report:
+        if not config.database.exists():
+            report.line(f"new database {config.database}")
         if not migrate(
             config.database, project().schema, report, to=to, backup=config.migration_backup, clock=project().clock
         ):
@@ -323,7 +326,7 @@ def migration_verify(database: Path | None) -> None:
     with TemporaryDirectory() as folder:
         scratch = Path(folder, "verify.db")
         if database:
-            back_up(database, scratch)
+            _copy_of_ours(database, scratch)
         else:
             # Rows come before the last script that cannot be undone, if sql/ fits the schema of then.
             lasting = [each.version for each in find_migrations(project().schema) if irreversible(each) is not None]
@@ -336,6 +339,16 @@ def migration_verify(database: Path | None) -> None:
                 return
         for line in schema.verify_with_rows(scratch, project().schema):
             click.echo(line)
+
+
+def _copy_of_ours(database: Path, copy: Path) -> None:
+    """Copy a database. Raises StartupError for a file that is none of ours."""
+    try:
+        back_up(database, copy)
+        with closing(connect(copy)) as connection:
+            read_ledger(connection)
+    except Unusable as error:
+        raise StartupError(f"{database}: {error.reason}; name another file") from error
 
 
 def _seed(path: Path, to: int | None) -> str | None:

@@ -67,7 +67,7 @@ def user_create(username: str, email: str, **flags: Any) -> None:
     config = settings(**flags)
     with open_database(**flags) as database:
         sent = {"username": username, "email": email, "password": terminal.ask_password()}
-        users.create(database, validated(users.NewUser, sent, config))
+        users.create(database, validated(users.NewUser, sent, config, whole="user"))
     click.echo(f"{username} has an account in {config.database}")
 
 

@@ -76,7 +76,7 @@ def copy_pages(source: sqlite3.Connection, target: sqlite3.Connection, running: 
     (page_bytes,) = source.execute("PRAGMA page_size").fetchone()
 
     def told(status: int, remaining: int, total: int) -> None:
-        running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / (total or 1))
+        running(f"copying {total * page_bytes >> 20} MiB", 1 - remaining / max(total, 1))  # an empty file has no pages
 
     source.backup(target, pages=PAGES_AT_A_TIME, progress=told)
 

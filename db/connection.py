@@ -78,7 +78,7 @@ def connect(
         if code == sqlite3.SQLITE_CORRUPT:
             advice = "restore a copy; docs/operations.md, What to do when, has more"
         else:
-            advice = "set ROWBOAT_DATABASE to another file, or move this one away"
+            advice = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
         kind = Unusable(path, str(error), advice) if is_damage(error) else StartupError(f"{path}: {error}; {advice}")
         raise kind from error
     return connection

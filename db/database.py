@@ -229,8 +229,9 @@ def _run_file(connection: sqlite3.Connection, file: SQLFile, parameters: Row) ->
         if cursor.description is None:
             continue
         columns = [column[0] for column in cursor.description]
-        if columns == ["verdict"]:
-            if verdicts := [verdict for (verdict,) in rows if verdict is not None]:
+        if "verdict" in columns:
+            place = columns.index("verdict")
+            if verdicts := [row[place] for row in rows if row[place] is not None]:
                 raise Refused(verdicts)
         elif rows:
             found |= zip(columns, rows[0], strict=True)

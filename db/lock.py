@@ -12,7 +12,7 @@ import files
 from db.connection import connect, ensure_wal, keep_wal
 from db.errors import StartupError, Unusable, is_damage
 
-_ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
+_ANOTHER_FILE = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
 
 
 def open_lock(database: Path, end: str) -> int:

@@ -75,7 +75,7 @@ def find_migrations(folder: Path) -> list[Migration]:
 
     Raises StartupError for a number that is missing or stands twice, and for a script without its down script."""
     migrations: list[Migration] = []
-    for path in visible(folder.glob("*.sql")):
+    for path in visible(folder, "*.sql"):
         if path.name == "schema.sql":
             continue
         if path.name.endswith(".down.sql"):
@@ -113,7 +113,9 @@ def read_ledger(connection: sqlite3.Connection) -> list[Applied]:
     except sqlite3.DatabaseError as error:  # another program's table, or a damaged file
         _, _, file = connection.execute("PRAGMA database_list").fetchone()
         raise Unusable(
-            file, f"cannot read what was applied: {error}", "set ROWBOAT_DATABASE to another file, or restore a copy"
+            file,
+            f"cannot read what was applied: {error}",
+            "name another one (--database, ROWBOAT_DATABASE), or restore a copy",
         ) from error
 
 

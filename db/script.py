@@ -2,7 +2,8 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from bisect import bisect
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from db.errors import StartupError
 
 # What may hold anything without being code: comments and quoted text. SQLite takes a byte order mark for a blank,
 # wherever it is: files that were joined have several.
-_COMMENT_OR_TEXT = re.compile(r"\ufeff|--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
+_COMMENT_OR_TEXT = re.compile(r"\ufeff|--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*'", re.DOTALL)
 
 # Where a semicolon ends no statement: the same, quoted names, and what is never closed.
 _OPAQUE = re.compile(
@@ -47,10 +48,10 @@ class Statement(NamedTuple):
 
         Python 3.11 does not pass on the offset that SQLite knows."""
         quoted = _QUOTED.search(str(error))
-        for place in _places(quoted[1], self.sql) if quoted else ():
-            if "syntax error" not in str(error) or _breaks_at(self.sql[: place.end()], error):
-                return self.line_at(place.start())
-        return self.first_line
+        places = list(_places(quoted[1], self.sql)) if quoted else []
+        if "syntax error" in str(error):  # at the first place; whatever begins like that has the same error
+            places = places[bisect(places, False, key=lambda place: _breaks_at(self.sql[: place.end()], error)) :]
+        return self.line_at(places[0].start()) if places else self.first_line
 
 
 def split(script: str) -> Iterator[Statement]:
@@ -103,9 +104,10 @@ def read_script(path: Path) -> str:
         raise StartupError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
 
 
-def visible(paths: Iterable[Path]) -> list[Path]:
-    """The paths in order, without the hidden files that editors and macOS leave beside them."""
-    return sorted(path for path in paths if not path.name.startswith("."))
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """The paths in order, without the hidden files and folders that editors and macOS leave beside them."""
+    found = (path.relative_to(folder) for path in folder.glob(pattern))
+    return [folder / path for path in sorted(found) if not any(part.startswith(".") for part in path.parts)]
 
 
 def first_comment(script: str) -> str:

@@ -48,7 +48,7 @@ def load(folder: Path, connection: sqlite3.Connection) -> dict[str, SQLFile]:
 
 def find(folder: Path) -> dict[str, Path]:
     """The paths of the files under `folder`, by name."""
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in visible(folder.rglob("*.sql"))}
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in visible(folder, "**/*.sql")}
 
 
 def _compile(name: str, path: Path, connection: sqlite3.Connection) -> SQLFile:
@@ -107,8 +107,9 @@ def _textual_problems(sql: str) -> Iterator[tuple[str, int]]:
     if quote >= 0:
         yield "double quotes; write 'text' in single quotes, and names without any", quote
     # strftime may reckon with a time that it is given: a column or a parameter, never 'now' or nothing.
-    for call in re.finditer(r"\bstrftime\W?\s*\(", blank_comments(sql), re.IGNORECASE):
-        if not re.match(r"\s*'[^']*'\s*,\s*:?[a-z_][\w.]*\s*[,)]", blank_comments(sql)[call.end() :], re.IGNORECASE):
+    code = blank_comments(sql)
+    for call in re.finditer(r"\bstrftime\W?\s*\(", code, re.IGNORECASE):
+        if not re.compile(r"\s*'[^']*'\s*,\s*:?[a-z_][\w.]*\s*[,)]", re.IGNORECASE).match(code, call.end()):
             yield "strftime without a stated time; SQL calls no clock, pass the time as a parameter", call.start()
 
 

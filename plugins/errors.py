@@ -138,7 +138,7 @@ CONSTRAINTS = {
 }
 
 
-_VERDICT = re.compile(r"\bAS\s+verdict\b", re.IGNORECASE)
+_VERDICT = re.compile(r"\bverdict\b", re.IGNORECASE)
 # A text in a verdict's statement that is not compared with anything: a verdict, or a part of one.
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 _COMPARED = re.compile(
@@ -152,13 +152,16 @@ def require_declared(files: Iterable[SQLFile]) -> None:
     for file in files:
         guards = (each for each in file.statements if "verdict" in each.lower())  # the others need no closer look
         for statement in filter(_VERDICT.search, map(blank_comments, guards)):
-            for text in _TEXT.findall(_COMPARED.sub("", statement)):
+            texts = _TEXT.findall(_COMPARED.sub("", statement))
+            for text in texts:
                 thing, colon, message = text.partition(": ")
                 if not (thing and colon and message in _VERDICTS) and text not in _PARTS_OF_TOO_MANY:
                     raise StartupError(
                         f"{file.path}: the verdict {text!r} is not declared; write 'thing: message', with one of the "
                         f"messages of plugins/errors.py: {', '.join(_VERDICTS)}"
                     )
+            if not (texts and re.search(r"(?i:\bAS)\s+verdict\b", statement)):
+                raise StartupError(f"{file.path}: a verdict is written as 'thing: message' AS verdict, in lower case")
 
 
 def refused(refusal: Refused) -> Problem:

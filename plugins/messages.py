@@ -72,5 +72,5 @@ def message_of(error: Any) -> str:
     if error["input"] is None and (kind.endswith("_type") or kind in ("literal_error", "enum")):
         return "can't be blank"
     if kind in _MESSAGES:
-        return _MESSAGES[kind].format_map(error.get("ctx", {}))
+        return _MESSAGES[kind].format_map(error.get("ctx", {})) or "is invalid"  # an assertion without a text
     return str(error["msg"])  # raised by a validator of ours, in its own words

@@ -169,21 +169,24 @@ def validated(
     Raises the 422 that names every wrong field by its path, such as items/1/quantity, at most 100 of them. `whole` is
     the name of all of it, for a rule about several fields."""
     try:
-        return model.model_validate(sent, context=config)
+        # As JSON: in strict mode, only there a text can be a date and an array a tuple.
+        return model.model_validate_json(pydantic_core.to_json(sent), context=config)
+    except pydantic_core.PydanticSerializationError:  # a lone surrogate, from the command line
+        raise errors.invalid({whole: "must be UTF-8"}) from None
     except ValidationError as invalid:
         messages: dict[str, str] = {}
         for error in invalid.errors(include_url=False)[:_MOST_ERRORS]:
-            messages.setdefault(_path(error["loc"], sent) or whole, message_of(error))
+            messages.setdefault(_path(error, sent) or whole, message_of(error))
         raise errors.invalid(messages) from None
 
 
-def _path(location: tuple[int | str, ...], sent: Any) -> str:
+def _path(error: Any, sent: Any) -> str:
     """Where in what was sent an error lies. pydantic's location also names the choices of unions, which nobody sent."""
     path = []
-    for number, part in enumerate(location, 1):
+    for number, part in enumerate(error["loc"], 1):
         if (part in sent) if isinstance(sent, dict) else isinstance(sent, list) and part in range(len(sent)):
             sent = sent[part]
-        elif not (isinstance(sent, dict) and number == len(location)):  # else it is missing there
+        elif not (error["type"].startswith("missing") and number == len(error["loc"])):
             continue
         path.append(str(part))
     return "/".join(path)

@@ -82,6 +82,14 @@ def is_sound(commands):
 # backup
 
 
+def test_a_backup_of_an_empty_file_is_empty(commands, tmp_path):
+    (tmp_path / "empty.db").touch()
+
+    commands.says("backup", "--database", str(tmp_path / "empty.db"), str(tmp_path / "copy.db"))
+
+    assert rows(tmp_path / "copy.db", "SELECT * FROM sqlite_schema") == []
+
+
 def test_a_backup_is_named_by_its_time_and_is_beside_the_database(grown):
     written = grown.says("backup")
 

@@ -40,8 +40,9 @@ def without_times(lines):
 def test_migrate_applies_the_scripts_of_the_project_and_prints_a_line_for_each(commands):
     scripts = find_migrations(commands.folder)
 
-    lines = commands.says("migrate")
+    first, *lines = commands.says("migrate")
 
+    assert first == f"new database {commands.database}"
     assert all(re.search(r" in \d+ ms$", line) for line in lines)
     assert without_times(lines) == [f"applied {each}" for each in scripts]
     assert commands.says("migrate") == ["nothing to apply"]

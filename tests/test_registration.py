@@ -125,6 +125,7 @@ def test_user_create_creates_an_account_also_while_registration_is_closed(comman
         ("eve", "eve@example.org", "short", "password: is too short (minimum is 8 characters)"),
         ("eve", "eve@example.org", "", "password: can't be blank"),
         ("eve", "eve@example.org", b"\xff\n", "the password on standard input is not UTF-8"),
+        ("a\udcff", "a@b.c", PASSWORD, "user: must be UTF-8"),
     ],
 )
 def test_user_create_prints_one_line_for_an_error(commands, db, api, username, email, typed, message):

@@ -244,7 +244,7 @@ def test_every_command_reads_the_file(commands, tmp_path):
 # The database. `seed` opens it as a worker of `serve` does.
 
 NEEDS_A_FOLDER = "the database needs a folder that can be written"
-ANOTHER_FILE = "set ROWBOAT_DATABASE to another file, or move this one away"
+ANOTHER_FILE = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
 
 
 @pytest.mark.parametrize(

@@ -5,42 +5,46 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core._pydantic_core import list_all_errors
 
+from handlers.fields import Model
 from plugins.errors import Problem
 from plugins.messages import _MESSAGES, message_of
 from plugins.validation import validated
 
 
-class Item(BaseModel):
+class Item(Model):
     name: str
     quantity: Annotated[int, Field(ge=1)]
     color: Literal["red", "blue"] | None = None
 
 
-class Cat(BaseModel):
+class Cat(Model):
     kind: Literal["cat"]
     lives: int
 
 
-class Dog(BaseModel):
+class Dog(Model):
     kind: Literal["dog"]
     tricks: list[str]
 
 
-class Order(BaseModel):
-    items: Annotated[list[Item], Field(max_length=3)] = []
+class Order(Model):
+    items: Annotated[list[Item], Field(default_factory=list, max_length=3)]
     due: date | None = None
     price: Annotated[Decimal, Field(decimal_places=2)] = Decimal(1)
     pet: Annotated[Cat | Dog, Field(discriminator="kind")] | None = None
     size: int | Literal["large"] = 1
     paid_at: datetime | None = None
+    place: tuple[int, int] | None = None
 
     @model_validator(mode="after")
     def _due_after_payment(self):
         if self.due and self.paid_at and self.due < self.paid_at.date():
             raise ValueError("must be due after it was paid")
+        if not self.price:
+            raise ValueError
         return self
 
 
@@ -68,6 +72,9 @@ class Order(BaseModel):
         ({"pet": {"kind": "cat"}}, {"pet/lives": "can't be blank"}),
         ({"pet": {"kind": "dog", "tricks": ["sit", 1]}}, {"pet/tricks/1": "must be a string"}),
         ({"size": "small"}, {"size": "must be a whole number"}),
+        ({"size": {}}, {"size": "must be a whole number"}),
+        ({"place": [1]}, {"place/1": "can't be blank"}),
+        ({"price": 0}, {"order": "is invalid"}),
         ({"due": "2026-01-01", "paid_at": "2026-01-31T12:00:00Z"}, {"order": "must be due after it was paid"}),
     ],
 )  # fmt: skip
@@ -76,6 +83,13 @@ def test_each_wrong_field_is_named_by_its_path(sent, expected):
         validated(Order, sent, whole="order")
 
     assert refused.value.errors == expected
+
+
+def test_texts_and_arrays_stand_for_what_json_has_no_type_for():
+    order = validated(Order, {"due": "2026-01-31", "paid_at": "2026-01-30T12:00:00Z", "price": "1.5", "place": [1, 2]})
+
+    assert (order.due, order.price, order.place) == (date(2026, 1, 31), Decimal("1.5"), (1, 2))
+    assert order.paid_at == datetime(2026, 1, 30, 12, tzinfo=UTC)
 
 
 def test_at_most_a_hundred_errors_are_listed():

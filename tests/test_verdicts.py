@@ -27,5 +27,25 @@ def test_an_undeclared_verdict_stops_the_program(sql_files, statement):
         require_declared([odd])
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'article: forbidden' verdict",
+        "SELECT 'article: forbidden' AS VERDICT",
+        "SELECT 'article: forbidden' AS [verdict]",
+        "SELECT 'article: forbidden' AS `verdict`",
+        "WITH found (verdict) AS (VALUES ('article: forbidden')) SELECT * FROM found",
+        "DELETE FROM articles RETURNING 'article: forbidden' verdict",
+        "SELECT :what AS verdict",
+        "SELECT username AS verdict FROM users",
+    ],
+)
+def test_a_verdict_that_cannot_be_checked_stops_the_program(sql_files, statement):
+    odd = replace(sql_files["articles/must_exist"], path=Path("sql/odd.sql"), statements=(statement,))
+
+    with pytest.raises(StartupError, match=r"sql/odd\.sql: a verdict is written as 'thing: message' AS verdict"):
+        require_declared([odd])
+
+
 def test_the_verdicts_of_sql_are_declared(sql_files):
     require_declared(sql_files.values())

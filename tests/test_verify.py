@@ -1,5 +1,8 @@
 """`migration verify` proves schema scripts on rows as well: on demo content, or on a copy of a real database."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.db.scripts import Scripts
@@ -51,3 +54,18 @@ def test_a_copy_of_a_real_database_shows_what_demo_content_does_not(commands):
 
     assert "_bios.sql:1: UNIQUE constraint failed: users.bio" in message
     assert commands.says("status")[-1].endswith("pending")
+
+
+@pytest.mark.parametrize("other", ["Dear diary, " * 100, "CREATE TABLE schema_migrations (v)"])
+def test_an_unusable_file_is_named_with_advice_about_that_file(commands, tmp_path, other):
+    file = tmp_path / "junk.db"
+    if other.startswith("CREATE"):
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute(other)
+    else:
+        file.write_text(other)
+
+    error = commands.error("migration", "verify", "--database", str(file))
+
+    assert error.startswith(f"{file}: ")
+    assert "ROWBOAT_DATABASE" not in error

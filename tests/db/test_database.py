@@ -131,6 +131,13 @@ def test_a_null_verdict_or_none_lets_a_write_pass(db, tmp_path):
         assert asked.write("null", "none", "ask") == 1
 
 
+def test_a_verdict_beside_other_columns_refuses_as_well(db, tmp_path):
+    guard = "SELECT 1 AS id, 'note: forbidden' AS verdict;"
+
+    with asking(db, tmp_path, guard=guard) as asked, pytest.raises(Refused, match="note: forbidden"):
+        asked.write("guard")
+
+
 def test_a_failed_constraint_stores_nothing_of_the_call(db):
     db.write("users/create", **account("ann"))
 
@@ -255,7 +262,7 @@ def test_a_file_that_is_not_a_database_is_left_alone(tmp_path):
     with pytest.raises(StartupError) as refused:
         connect(path)
 
-    reason = "file is not a database; set ROWBOAT_DATABASE to another file, or move this one away"
+    reason = "file is not a database; name another one (--database, ROWBOAT_DATABASE), or move this one away"
     assert str(refused.value) == f"{path}: {reason}"
     assert path.read_text() == "A letter to a friend. " * 100
 

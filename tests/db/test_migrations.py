@@ -201,7 +201,7 @@ def test_a_database_of_another_migration_tool_is_left_alone(scripts):
 
     assert scripts.refusal() == (
         f"{scripts.database}: cannot read what was applied: no such column: name; "
-        "set ROWBOAT_DATABASE to another file, or restore a copy"
+        "name another one (--database, ROWBOAT_DATABASE), or restore a copy"
     )
     assert scripts.tables() == []
 

@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from db.script import split
+import db.script
+from db.script import _breaks_at, split
 from tests.conftest import HOME
 
 
@@ -36,7 +37,7 @@ def test_semicolons_in_comments_strings_and_triggers_do_not_end_a_statement(stat
     assert statements(f"{statement}\nSELECT 2;") == [statement, "SELECT 2;"]
 
 
-@pytest.mark.parametrize("comment", ["", "\n\n", "\n-- that was all", "/* nothing;\n*/\n  "])
+@pytest.mark.parametrize("comment", ["", "\n\n", "\n-- that was all", "/* nothing;\n*/\n  ", "/* no end; /* at all"])
 def test_a_comment_is_not_a_statement(comment):
     assert statements(comment) == []
     assert statements(f"SELECT 1;{comment}") == ["SELECT 1;"]
@@ -94,3 +95,15 @@ def test_the_line_of_an_error_is_found(script):
             connection.execute(statement.sql, {"me": 1})
 
     assert statement.line_of(mistake.value) == expected
+
+
+def test_the_line_of_an_error_in_a_long_statement_takes_few_attempts(monkeypatch):
+    attempts = []
+    monkeypatch.setattr(db.script, "_breaks_at", lambda *known: attempts.append(1) or _breaks_at(*known))
+    (statement,) = split("INSERT INTO notes VALUES\n" + "  (1, 'x'),\n" * 1000 + "  (1, 'x'),,\n  (1, 'x')")
+
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.Error) as mistake:
+        connection.execute(statement.sql)
+
+    assert statement.line_of(mistake.value) == 1002
+    assert len(attempts) <= 12

@@ -60,6 +60,14 @@ def test_a_file_has_a_name_a_description_and_parameters(loaded):
     assert not file.writes
 
 
+def test_hidden_files_and_folders_are_not_loaded(tmp_path):
+    for name in ("notes/ask.sql", "notes/._ask.sql", "notes/.AppleDouble/ask.sql", ".ipynb_checkpoints/ask.sql"):
+        (tmp_path / "sql" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sql" / name).write_text("SELECT 1;")
+
+    assert list(find(tmp_path / "sql")) == ["notes/ask"]
+
+
 @pytest.mark.parametrize(
     ("script", "writes"),
     [
