@@ -11,8 +11,9 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,10 +21,12 @@ from typing import Any
 import click
 from slugify import slugify
 
+import background
 import files
 import logs
 import terminal
 import worker as answer_on
+from cleanup import remove_some
 from clock import SYSTEM_CLOCK, Clock
 from config import PREFIX, Config, ConfigError
 from copies import folder_of_copies
@@ -212,7 +215,7 @@ def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: in
     with (
         closing(socket.socket(fileno=listening)) as shared,
         closing(_open(config)) as database,
-        _mail(config, database),
+        background.doing(_jobs(config, database)),
     ):
         draining = threading.Event()
         metrics = Metrics(counts, number)
@@ -225,13 +228,14 @@ def worker(listening: int, tell_ready: int, alive: int, counts: Path, number: in
             shutil.rmtree(counts, ignore_errors=True)
 
 
-def _mail(config: Config, database: Database) -> AbstractContextManager[None]:
-    """What sends mails in the meantime, where a server for them is set up."""
-    if not config.smtp_url:
-        return nullcontext()
-    import mail  # not without need: it takes 3 MB of each worker
+def _jobs(config: Config, database: Database) -> dict[str, Callable[[], bool]]:
+    """What a worker does beside answering requests."""
+    jobs: dict[str, Callable[[], bool]] = {"cleanup": partial(remove_some, database)}
+    if config.smtp_url:
+        import mail  # not without need: it takes 3 MB of each worker
 
-    return mail.sending(config, database)
+        jobs["mail"] = partial(mail.send_next, config, database)
+    return jobs
 
 
 @commands.command("migrate")

@@ -9,6 +9,7 @@ import click
 
 import audit
 import terminal
+from cleanup import remove_some
 from cli import commands, database_option, open_database, settings
 from db import Database, StartupError
 from handlers import leaving, users
@@ -164,6 +165,8 @@ def user_delete(username: str, content: str, yes: bool, **flags: Any) -> None:
         credentials = users.own_credentials(database, found["user_id"])
         noted = audit.of_command("user.delete", user_id=found["user_id"])
         leaving.close(database, credentials, content, me=None, **noted)
+        while remove_some(database):
+            pass
     click.echo(f"{account['username']} is deleted")
 
 

@@ -1,4 +1,4 @@
-"""Sends the mails of the outbox, in a thread of each worker. Knows no HTTP.
+"""Sends the mails of the outbox, beside answering requests (background.py). Knows no HTTP.
 
 A mail is claimed for five minutes, sent, then deleted or delayed: each is sent by one sender, and a crash in between
 sends it once more instead of losing it. Its token is made when it is claimed: the database knows only the hash."""
@@ -8,9 +8,7 @@ import json
 import logging
 import smtplib
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
@@ -19,11 +17,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import audit
 from config import Config
-from db import Database, Unavailable
+from db import Database
 from passwords import digest, new_token
 
-_SECONDS_BETWEEN_LOOKS = 1.0
-_SECONDS_TO_STOP = 5
+_LOG = logging.getLogger("rowboat")
 
 # A conversation with a mail server has about a dozen steps: all of them fit into the lease.
 _TIMEOUT_S = 20
@@ -52,33 +49,8 @@ class _Refused(Exception):
     """This mail will never be taken, however often it is tried; the message says why, without the address."""
 
 
-@contextmanager
-def sending(config: Config, database: Database) -> Iterator[None]:
-    """Send due mails in a thread, as long as this lasts. Any number of processes may do so at once."""
-    stopping = threading.Event()
-    thread = threading.Thread(target=_keep_sending, args=(config, database, stopping), name="mail", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(_SECONDS_TO_STOP)
-
-
-def _keep_sending(config: Config, database: Database, stopping: threading.Event) -> None:
-    log = logging.getLogger("rowboat")
-    while not stopping.wait(_SECONDS_BETWEEN_LOOKS):
-        try:
-            while not stopping.is_set() and _send_next(config, database, log):
-                pass
-        except Unavailable as error:
-            log.warning("mail: %s", error)
-        except Exception:  # a bug of ours must not end the thread
-            log.exception("mail")
-
-
-def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
-    """Send the mail that is due; false when there is none to send."""
+def send_next(config: Config, database: Database) -> bool:
+    """Send the mail that is due; false when there is none to send. Any number of processes may do so at once."""
     clock = database.clock
     if database.row("outbox/next", now=clock.now()) is None:  # to look is a read: a write would empty the cache
         return False
@@ -100,11 +72,11 @@ def _send_next(config: Config, database: Database, log: logging.Logger) -> bool:
             raise _Refused("not sent within a day")
         _send(config, mail, token, clock.seconds())
     except _Refused as error:
-        log.error("%s: %s; given up", which, error)
+        _LOG.error("%s: %s; given up", which, error)
         noted = audit.of_command("user.reset_mail_failed", user_id=mail["user_id"])
         database.write("audit/note", "outbox/delete", id=mail["id"], me=None, now=clock.now(), **noted)
     except Exception as error:  # settings that mails cannot hold raise all kinds of errors, too
-        log.warning("%s: %s; tried again later", which, _reason(error))
+        _LOG.warning("%s: %s; tried again later", which, _reason(error))
         delay = min(_FIRST_DELAY * 2 ** min(mail["attempts"] - 1, 10), _LONGEST_DELAY)
         database.write("outbox/delay", id=mail["id"], attempts=mail["attempts"], next_attempt_at=clock.ago(-delay))
     else:

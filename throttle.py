@@ -34,6 +34,9 @@ _REGISTRATIONS_FROM_ADDRESS = Limit(300, 3)
 # A count that is so old has recovered, whatever its limit.
 FORGET_AFTER_MS = 24 * 3600 * 1000
 
+# How many counts of a user sql/attempts/forget.sql deletes at most; others expire.
+MOST_FORGOTTEN = 200
+
 
 def client_address(config: Config) -> str | None:
     """Who sends the current request: an IPv4 address, or a network of IPv6 (/64), which one household shares.
@@ -111,13 +114,13 @@ def posts(what: str, me: int, config: Config) -> dict[str, Any]:
 
 def guesses_of(me: int, email_key: str) -> list[str]:
     """Under which subjects guesses at a user's password are counted, for sql/attempts/forget.sql."""
-    return [_login_to(email_key), _of_user("password", me)]
+    return [_of_user("password", me), _login_to(email_key)]  # last, for there may be one for each client address
 
 
 def subjects_of(me: int, email_key: str) -> list[str]:
     """Under which subjects anything is counted of a user, for sql/attempts/forget.sql."""
     others = [_of_user(what, me) for what in ("changes", "articles", "comments")]
-    return [*guesses_of(me, email_key), _registration_of(email_key), _reset_of(email_key), *others]
+    return [*others, _registration_of(email_key), _reset_of(email_key), *guesses_of(me, email_key)]
 
 
 def _from_address(what: str, address: str | None, limit: Limit) -> dict[str, Limit]:

@@ -1,4 +1,4 @@
-"""Leaving: closing the account."""
+"""Account deletion."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ class Leaving(Model):
 
 
 def leave(db: Database, me: int, user: Leaving) -> None:
-    """Close the caller's account. What is kept of articles and comments is shown as by "deleted user"."""
+    """Delete the caller's account. Articles and comments that are kept are shown as by "deleted user"."""
     account = own_credentials(db, me)
     require_password(db, me, account, {"password": user.password})
     close(
@@ -36,17 +36,24 @@ def leave(db: Database, me: int, user: Leaving) -> None:
     )
 
 
+def request_deletion(db: Database, me: int, user: Leaving) -> None:
+    """The same as DELETE /user, for clients behind a proxy that drops the bodies of DELETE requests."""
+    leave(db, me, user)
+
+
 def close(db: Database, account: dict[str, Any], content: str, *guards: str, user_id: int, **parameters: Any) -> None:
-    """Close an account, its content deleted or kept. `account` is what `own_credentials` returns."""
+    """Close an account, in one short transaction; `cleanup.remove_some` removes what it leaves.
+
+    `account` is what `own_credentials` returns."""
     db.write(
         *guards,
         "users/must_be_unchanged",
         "accounts/must_leave_an_admin",
         "audit/note",
-        *(["users/keep_content"] if content == "keep" else []),
-        "users/delete",
+        "users/close",
         "attempts/forget",
         user_id=user_id,
+        content=content,
         username_key=account["username_key"],
         username_key_hash=digest(account["username_key"]),
         email_key=account["email_key"],
@@ -54,16 +61,15 @@ def close(db: Database, account: dict[str, Any], content: str, *guards: str, use
         role="deleted",
         suspended=None,
         subjects=json.dumps(throttle.subjects_of(user_id, account["email_key"])),
+        most=throttle.MOST_FORGOTTEN,
         now=db.clock.now(),
         **parameters,
     )
 
 
+_OPTIONS = {"auth": "required", "body": ("user", Leaving), "status": 204, "slow": True, "errors": (409, 429)}
+
 ROUTES = [
-    (
-        "DELETE",
-        "/user",
-        leave,
-        {"auth": "required", "body": ("user", Leaving), "status": 204, "slow": True, "errors": (409, 429)},
-    ),
+    ("DELETE", "/user", leave, _OPTIONS),
+    ("POST", "/user/deletion", request_deletion, _OPTIONS),
 ]

@@ -67,6 +67,7 @@ def reset(db: Database, config: Config, user: Reset) -> None:
         changes=json.dumps({"password_hash": hash_password(user.password)}),
         token_hash=token_hash,  # no session has this one: all of them end
         subjects=json.dumps(throttle.guesses_of(account["id"], account["email_key"])),
+        most=throttle.MOST_FORGOTTEN,
         now=db.clock.now(),
         **audit.of_request("user.reset_password", user_id=account["id"]),
     )

@@ -175,6 +175,10 @@ BEGIN
     SELECT RAISE(ABORT, 'the horizon of the audit log never moves back');
 END;
 
+CREATE TABLE closed_accounts (
+    user_id  INTEGER PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE
+) STRICT;
+
 CREATE TABLE comments (
     id          INTEGER PRIMARY KEY AUTOINCREMENT, -- clients name a comment by it: never reused
     article_id  INTEGER NOT NULL REFERENCES articles (id) ON DELETE CASCADE,
@@ -231,6 +235,31 @@ CREATE TABLE follows (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX follows_followed_id_idx ON follows (followed_id);
+
+CREATE VIEW hidden_articles AS
+SELECT id
+  FROM articles INDEXED BY articles_author_id_idx
+ WHERE author_id IN (SELECT user_id FROM hidden_authors);
+
+CREATE TABLE hidden_authors (
+    user_id  INTEGER PRIMARY KEY REFERENCES closed_accounts (user_id) ON DELETE CASCADE
+) STRICT;
+
+CREATE VIEW hidden_comments AS
+SELECT id
+  FROM comments INDEXED BY comments_author_id_idx
+ WHERE author_id IN (SELECT user_id FROM hidden_authors)
+ UNION ALL
+SELECT id
+  FROM comments INDEXED BY comments_article_id_idx
+ WHERE article_id IN (SELECT id FROM hidden_articles);
+
+CREATE VIEW hidden_tags AS
+SELECT article_tags.tag_id,
+       count(*) AS articles_count
+  FROM hidden_articles
+ CROSS JOIN article_tags ON article_tags.article_id = hidden_articles.id
+ GROUP BY article_tags.tag_id;
 
 CREATE TABLE login_addresses (
     user_id  INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -370,3 +399,35 @@ CREATE TABLE users (
 CREATE INDEX users_created_at_idx ON users (created_at, role);
 
 CREATE INDEX users_role_idx ON users (role);
+
+CREATE VIEW visible_articles AS
+SELECT *,
+       favorites_count - iif(EXISTS (SELECT 1 FROM closed_accounts), (
+           SELECT count(*)
+             FROM closed_accounts
+            WHERE EXISTS (
+                      SELECT 1 FROM favorites
+                       WHERE user_id = closed_accounts.user_id AND article_id = articles.id)), 0)
+       AS visible_favorites_count
+  FROM articles
+ WHERE author_id NOT IN (SELECT user_id FROM hidden_authors);
+
+CREATE VIEW visible_comments AS
+SELECT *
+  FROM comments
+ WHERE author_id NOT IN (SELECT user_id FROM hidden_authors);
+
+CREATE VIEW visible_follows AS
+SELECT *
+  FROM follows
+ WHERE followed_id NOT IN (SELECT user_id FROM closed_accounts);
+
+CREATE VIEW visible_sessions AS
+SELECT *
+  FROM sessions
+ WHERE user_id NOT IN (SELECT user_id FROM closed_accounts);
+
+CREATE VIEW visible_users AS
+SELECT *
+  FROM users
+ WHERE id NOT IN (SELECT user_id FROM closed_accounts);

@@ -7,7 +7,7 @@ tables AS MATERIALIZED (
     SELECT name
       FROM pragma_table_list
      WHERE schema = 'main'
-       AND type <> 'shadow'
+       AND type NOT IN ('shadow', 'view')
        AND name <> 'schema_migrations'
        AND name NOT LIKE 'sqlite\_%'      ESCAPE '\'
        AND name NOT LIKE '\_litestream\_%' ESCAPE '\'

@@ -46,7 +46,8 @@ def plan(connection: sqlite3.Connection, shape: Shape, file: SQLFile) -> list[li
     """The plan of each statement as a tree of steps."""
     trees = []
     for statement in file.statements:
-        aliases = {alias: table for table, alias in re.findall(r"(\w+)\s+AS\s+(\w+)", statement)}
+        # SQLite names the table behind a view: of visible_users that is users.
+        aliases = {alias: table for table, alias in re.findall(r"\b(?:visible_)?(\w+)\s+AS\s+(\w+)", statement)}
         steps: dict[int, list[Step]] = {0: []}
         rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(file.parameters))
         for number, parent, _, text in rows.fetchall():

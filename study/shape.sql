@@ -22,7 +22,8 @@ SELECT json_object(
                                          'then',   on_delete))
                                 FROM pragma_foreign_key_list(tables.name))))
                  FROM pragma_table_list AS tables
-                WHERE schema = 'main'),
+                WHERE schema = 'main'
+                  AND type <> 'view'),
            'indexes', (
                SELECT json_group_object(indexes.name, json_object(
                           'table',   tables.name,

@@ -16,6 +16,7 @@ from argon2 import PasswordHasher, extract_parameters
 from webtest import TestApp, TestResponse
 
 import app
+import cleanup
 import db.connection as connection_module
 import db.database as db_module
 import passwords
@@ -163,6 +164,12 @@ def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         return connection.execute(sql, values).fetchall()
+
+
+def remove_the_rest(db: Database) -> None:
+    """Do what the background job does after accounts were closed, to the end."""
+    while cleanup.remove_some(db):
+        pass
 
 
 def statements_of(db: Database, reader: "Api", path: str) -> int:

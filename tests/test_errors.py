@@ -21,6 +21,7 @@ ALLOWED = {
     "/users/login": {"POST"},
     "/users/password-reset": {"POST", "PUT"},
     "/user": {"GET", "HEAD", "PUT", "DELETE"},
+    "/user/deletion": {"POST"},
     "/user/export": {"GET", "HEAD"},
     "/user/sessions": {"GET", "HEAD", "DELETE"},
     "/user/sessions/current": {"DELETE"},

@@ -4,7 +4,6 @@ tests/system/test_mail.py talks to real mail servers."""
 
 import email
 import email.policy
-import logging
 import re
 import smtplib
 import ssl
@@ -119,7 +118,7 @@ def send(db, office):
 
     def send(**settings):
         config = Config(**{"smtp_url": URL} | settings)
-        while mail._send_next(config, db, logging.getLogger("rowboat")):
+        while mail.send_next(config, db):
             pass
 
     return send
@@ -241,7 +240,7 @@ def test_a_user_deleted_while_a_mail_is_about_to_be_sent_gets_none(api, db, send
         return write(*names, **parameters)
 
     monkeypatch.setattr(db, "write", leaves_before)
-    assert mail._send_next(Config(smtp_url=URL), db, logging.getLogger("rowboat")) is False
+    assert mail.send_next(Config(smtp_url=URL), db) is False
 
     assert waiting(db) == []
 

@@ -214,7 +214,7 @@ def test_a_user_who_is_gone_before_the_password_is_verified_is_not_logged_in(
     argon2.meanwhile(lambda: ENDINGS[ending](people["ann"], people["root"]), during="verify")
 
     assert api.refusal(status, "POST", "/users/login", CREDENTIALS) == errors
-    assert sqlite(db, "SELECT count(*) FROM sessions WHERE user_id = 1") == [(0,)]
+    assert sqlite(db, "SELECT count(*) FROM visible_sessions WHERE user_id = 1") == [(0,)]
 
 
 # Many requests at the same time

@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.conftest import remove_the_rest
+
 TODAY = date(2026, 1, 31)
 NO_GROWTH = {"registrations": None, "articles": None, "comments": None}
 
@@ -133,7 +135,7 @@ def test_deleted_content_is_not_counted(api, root, on, stats):
     assert counts(none_left) == [0, 0, 0, 0]
 
 
-def test_deleted_accounts_are_not_counted_but_content_they_keep_is(api, root, on, stats):
+def test_deleted_accounts_are_not_counted_but_content_they_keep_is(api, db, root, on, stats):
     on(2)
     ann, bob, cid = (api.someone(name) for name in ("ann", "bob", "cid"))
     slug = ann.writes("Dawn")
@@ -142,6 +144,7 @@ def test_deleted_accounts_are_not_counted_but_content_they_keep_is(api, root, on
 
     ann.leaves("keep")
     bob.leaves("keep")
+    remove_the_rest(db)
 
     figures = stats()
     assert counts(figures[day(2)]) == [1, 1, 2, 2]

@@ -5,7 +5,8 @@
 --   :now   TEXT     the time of the request
 
 INSERT INTO favorites (user_id, article_id, created_at)
-SELECT :me, article_id, :now
+SELECT :me, articles.id, :now
   FROM slugs
- WHERE slug = :slug
+  JOIN visible_articles AS articles ON articles.id = slugs.article_id
+ WHERE slugs.slug = :slug
     ON CONFLICT DO NOTHING;

@@ -15,7 +15,7 @@ page_and_one AS MATERIALIZED (
       -- Each author's articles are read from the newest. Without a word SQLite may walk those
       -- of everybody instead (after ANALYZE it does): all of them, when these authors write seldom.
       FROM articles INDEXED BY articles_author_id_idx
-     WHERE author_id IN (SELECT followed_id FROM follows WHERE follower_id = :me)
+     WHERE author_id IN (SELECT followed_id FROM visible_follows WHERE follower_id = :me)
        AND id < :before
      ORDER BY id DESC
      LIMIT :limit + 1 OFFSET :offset
@@ -26,7 +26,7 @@ page AS MATERIALIZED (
 SELECT (SELECT json_group_array(id) FROM page) AS page,
        -- Each author's counter is kept by triggers: nothing is counted here.
        (SELECT coalesce(sum(users.articles_count), 0)
-          FROM follows
+          FROM visible_follows AS follows
           JOIN users ON users.id = follows.followed_id
          WHERE follows.follower_id = :me) AS total,
        (SELECT min(id) FROM page

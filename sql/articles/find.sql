@@ -12,14 +12,25 @@
 -- Without a filter, sql/articles/newest.sql finds the page.
 
 WITH
--- What was asked for, as ids, and how many articles each filter lets through (kept counters).
+-- What was asked for, as ids, and how many articles each filter lets through (kept counters, without what is hidden).
+-- Nobody can ask for a closed account: its name has changed.
 asked AS MATERIALIZED (
     SELECT tags.id   AS tag_id,
            author.id AS author_id,
            fan.id    AS fan_id,
-           iif(:tag       IS NULL, NULL, coalesce(tags.articles_count, 0))   AS tagged,
+           iif(:tag       IS NULL, NULL, coalesce(tags.articles_count, 0)
+               - (SELECT count(*)
+                    FROM hidden_articles
+                   WHERE EXISTS (
+                             SELECT 1 FROM article_tags
+                              WHERE tag_id = tags.id AND article_id = hidden_articles.id))) AS tagged,
            iif(:author    IS NULL, NULL, coalesce(author.articles_count, 0)) AS written,
-           iif(:favorited IS NULL, NULL, coalesce(fan.favorites_count, 0))   AS liked,
+           iif(:favorited IS NULL, NULL, coalesce(fan.favorites_count, 0)
+               - (SELECT count(*)
+                    FROM hidden_articles
+                   WHERE EXISTS (
+                             SELECT 1 FROM favorites
+                              WHERE user_id = fan.id AND article_id = hidden_articles.id))) AS liked,
            (:tag IS NOT NULL) + (:author IS NOT NULL) + (:favorited IS NOT NULL) AS filters
       FROM (SELECT 1)
       LEFT JOIN tags            ON tags.name = :tag
@@ -42,6 +53,7 @@ matching AS NOT MATERIALIZED (
     SELECT article_id AS id
       FROM article_tags
      WHERE tag_id = (SELECT tag_id FROM asked, walked WHERE name = 'tag')
+       AND article_id NOT IN (SELECT id FROM hidden_articles)
        AND (:author IS NULL OR EXISTS (
                SELECT 1 FROM articles
                 WHERE id = article_tags.article_id AND author_id = (SELECT author_id FROM asked)))
@@ -62,6 +74,7 @@ matching AS NOT MATERIALIZED (
     SELECT article_id
       FROM favorites
      WHERE user_id = (SELECT fan_id FROM asked, walked WHERE name = 'favorited')
+       AND article_id NOT IN (SELECT id FROM hidden_articles)
        AND (:author IS NULL OR EXISTS (
                SELECT 1 FROM articles
                 WHERE id = favorites.article_id AND author_id = (SELECT author_id FROM asked)))

@@ -7,5 +7,5 @@
 SELECT articles.id        AS object_id,
        articles.author_id AS user_id
   FROM slugs
-  JOIN articles ON articles.id = slugs.article_id
+  JOIN visible_articles AS articles ON articles.id = slugs.article_id
  WHERE slugs.slug = :slug;

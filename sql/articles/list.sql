@@ -47,14 +47,14 @@ SELECT json_object(
                     WHERE user_id = :me
                       AND article_id = articles.id
                ), 'true', 'false')),
-               'favoritesCount', articles.favorites_count,
+               'favoritesCount', articles.visible_favorites_count,
                'author', json_object(
                    'username',  users.username,
                    'bio',       users.bio,
                    'image',     users.image,
                    'following', json(iif(EXISTS (
                        SELECT 1
-                         FROM follows
+                         FROM visible_follows
                         WHERE follower_id = :me
                           AND followed_id = users.id
                    ), 'true', 'false')))
@@ -64,5 +64,5 @@ SELECT json_object(
   FROM page
   -- SQLite aggregates rows in the order in which it meets them, and CROSS JOIN keeps it from reordering:
   -- the page leads, and the rest is looked up for each of its ids.
- CROSS JOIN articles ON articles.id = page.id
- CROSS JOIN users    ON users.id = articles.author_id;
+ CROSS JOIN visible_articles AS articles ON articles.id = page.id
+ CROSS JOIN users                        ON users.id = articles.author_id;

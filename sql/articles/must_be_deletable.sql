@@ -17,6 +17,6 @@ SELECT CASE
        END AS verdict
   -- There is an answer also when the joins find nothing.
   FROM users AS caller
-  LEFT JOIN slugs    ON slugs.slug = :slug
-  LEFT JOIN articles ON articles.id = slugs.article_id
+  LEFT JOIN slugs ON slugs.slug = :slug
+  LEFT JOIN visible_articles AS articles ON articles.id = slugs.article_id
  WHERE caller.id = :me;

@@ -15,5 +15,5 @@ SELECT CASE
        END AS verdict
   -- One row to hang the joins on: there is an answer also when they find nothing.
   FROM (SELECT 1)
-  LEFT JOIN slugs    ON slugs.slug = :slug
-  LEFT JOIN articles ON articles.id = slugs.article_id;
+  LEFT JOIN slugs ON slugs.slug = :slug
+  LEFT JOIN visible_articles AS articles ON articles.id = slugs.article_id;

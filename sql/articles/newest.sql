@@ -10,13 +10,19 @@
 WITH
 -- One more than was asked for tells whether there is a next page.
 page_and_one AS MATERIALIZED (
-    SELECT id FROM articles WHERE id < :before ORDER BY id DESC LIMIT :limit + 1 OFFSET :offset
+    SELECT id
+      FROM visible_articles
+     WHERE id < :before
+     ORDER BY id DESC
+     LIMIT :limit + 1 OFFSET :offset
 ),
 page AS MATERIALIZED (
     SELECT id FROM page_and_one LIMIT :limit
 )
 SELECT (SELECT json_group_array(id) FROM page) AS page,
-       total,
+       total - (SELECT coalesce(sum(users.articles_count), 0)
+                  FROM hidden_authors
+                 CROSS JOIN users ON users.id = hidden_authors.user_id) AS total,
        (SELECT min(id) FROM page
          WHERE (SELECT count(*) FROM page_and_one) > :limit) AS next
   FROM totals

@@ -27,18 +27,18 @@ SELECT json_object('article', json_object(
                 WHERE user_id = :me
                   AND article_id = articles.id
            ), 'true', 'false')),
-           'favoritesCount', articles.favorites_count,
+           'favoritesCount', articles.visible_favorites_count,
            'author', json_object(
                'username',  users.username,
                'bio',       users.bio,
                'image',     users.image,
                'following', json(iif(EXISTS (
                    SELECT 1
-                     FROM follows
+                     FROM visible_follows
                     WHERE follower_id = :me
                       AND followed_id = users.id
                ), 'true', 'false'))))) AS response
   FROM slugs
-  JOIN articles ON articles.id = slugs.article_id
-  JOIN users    ON users.id = articles.author_id
+  JOIN visible_articles AS articles ON articles.id = slugs.article_id
+  JOIN users ON users.id = articles.author_id
  WHERE slugs.slug = :slug;

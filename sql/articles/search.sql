@@ -22,6 +22,7 @@ matching AS MATERIALIZED (
     SELECT rowid AS id
       FROM article_search
      WHERE article_search MATCH :words
+       AND rowid NOT IN (SELECT id FROM hidden_articles)
        AND (:tag IS NULL OR EXISTS (
                SELECT 1 FROM article_tags
                 WHERE tag_id = (SELECT tag_id FROM asked) AND article_id = article_search.rowid))

@@ -5,4 +5,7 @@
 
 DELETE FROM favorites
  WHERE user_id = :me
-   AND article_id = (SELECT article_id FROM slugs WHERE slug = :slug);
+   AND article_id = (SELECT articles.id
+                       FROM slugs
+                       JOIN visible_articles AS articles ON articles.id = slugs.article_id
+                      WHERE slugs.slug = :slug);

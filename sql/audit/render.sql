@@ -17,5 +17,5 @@ SELECT json_object('audit', json_group_array(json_object(
   FROM json_each(:page) AS page
   -- CROSS JOIN keeps this order: the page leads, the rest is looked up.
  CROSS JOIN audit ON audit.id = page.value
-  LEFT JOIN users AS actor ON actor.id = audit.actor_id
-  LEFT JOIN users          ON users.id = audit.user_id;
+  LEFT JOIN visible_users AS actor ON actor.id = audit.actor_id
+  LEFT JOIN visible_users AS users ON users.id = audit.user_id;

@@ -6,6 +6,7 @@
 --   :now   TEXT     the time of the request
 
 INSERT INTO comments (article_id, author_id, body, created_at)
-SELECT article_id, :me, :body, :now
+SELECT articles.id, :me, :body, :now
   FROM slugs
- WHERE slug = :slug;
+  JOIN visible_articles AS articles ON articles.id = slugs.article_id
+ WHERE slugs.slug = :slug;

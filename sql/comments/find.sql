@@ -21,7 +21,7 @@ walk (number, id, bytes) AS (
       FROM walk
      CROSS JOIN comments ON comments.id = (
                SELECT max(id)
-                 FROM comments
+                 FROM visible_comments
                 WHERE article_id = (SELECT article_id FROM slugs WHERE slug = :slug)
                   AND id < walk.id)
      CROSS JOIN users ON users.id = comments.author_id
@@ -38,4 +38,5 @@ SELECT (SELECT json_group_array(id) FROM page) AS page,
        (SELECT min(id) FROM page
          WHERE (SELECT max(number) FROM walk) > (SELECT max(number) FROM page)) AS next
   FROM slugs
- WHERE slug = :slug;
+  JOIN visible_articles AS articles ON articles.id = slugs.article_id
+ WHERE slugs.slug = :slug;

@@ -6,5 +6,5 @@
 
 SELECT id        AS object_id,
        author_id AS user_id
-  FROM comments
+  FROM visible_comments
  WHERE id = :id;

@@ -29,7 +29,7 @@ in_order AS (
                    -- SQLite has no booleans; JSON has.
                    'following', json(iif(EXISTS (
                        SELECT 1
-                         FROM follows
+                         FROM visible_follows
                         WHERE follower_id = :me
                           AND followed_id = users.id
                    ), 'true', 'false')))

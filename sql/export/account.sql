@@ -13,9 +13,14 @@ SELECT json_object(
            'bio',            bio,
            'image',          image,
            'articlesCount',  articles_count,
-           'favoritesCount', favorites_count,
+           'favoritesCount', favorites_count
+                             - (SELECT count(*)
+                                  FROM hidden_articles
+                                 WHERE EXISTS (
+                                           SELECT 1 FROM favorites
+                                            WHERE user_id = :me AND article_id = hidden_articles.id)),
            'createdAt',      created_at,
            'updatedAt',      updated_at) AS entries,
        NULL AS next
-  FROM users
+  FROM visible_users
  WHERE id = :me;

@@ -25,7 +25,7 @@ walk (number, id, article, bytes) AS (
                              JOIN tags ON tags.id = article_tags.tag_id
                             WHERE article_tags.article_id = articles.id
                             ORDER BY article_tags.position)),
-               'favoritesCount', articles.favorites_count,
+               'favoritesCount', (SELECT visible_favorites_count FROM visible_articles WHERE id = articles.id),
                'createdAt',      articles.created_at,
                'updatedAt',      articles.updated_at
            ),

@@ -22,7 +22,11 @@ walk (number, id, comment, bytes) AS (
            walk.bytes + coalesce(length(CAST(walk.comment AS BLOB)) + 1, 0)
       FROM walk
      CROSS JOIN comments ON comments.id = (
-               SELECT min(id) FROM comments WHERE author_id = :me AND id > walk.id)
+               SELECT min(id)
+                 FROM comments
+                WHERE author_id = :me
+                  AND id > walk.id
+                  AND article_id NOT IN (SELECT id FROM hidden_articles))
      CROSS JOIN articles ON articles.id = comments.article_id
      WHERE walk.bytes + coalesce(length(CAST(walk.comment AS BLOB)), 0) <= :most_bytes
 ),

@@ -12,7 +12,7 @@ WITH page AS (
                'createdAt', favorites.created_at
            ) AS entry
       FROM favorites
-      JOIN articles ON articles.id = favorites.article_id
+      JOIN visible_articles AS articles ON articles.id = favorites.article_id
      WHERE favorites.user_id = :me
        AND favorites.article_id > CAST(:after AS INTEGER)
      ORDER BY favorites.article_id

@@ -13,6 +13,7 @@ WITH page AS (
       FROM follows
      WHERE followed_id = :me
        AND follower_id > CAST(:after AS INTEGER)
+       AND follower_id NOT IN (SELECT user_id FROM closed_accounts)
      ORDER BY follower_id
      LIMIT 1000
 )

@@ -11,7 +11,7 @@ WITH page AS (
                'username',  followed.username,
                'createdAt', follows.created_at
            ) AS entry
-      FROM follows
+      FROM visible_follows AS follows
       JOIN users AS followed ON followed.id = follows.followed_id
      WHERE follows.follower_id = :me
        AND follows.followed_id > CAST(:after AS INTEGER)

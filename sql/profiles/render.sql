@@ -12,7 +12,7 @@ SELECT json_object('profile', json_object(
            -- SQLite has no booleans; JSON has.
            'following', json(iif(EXISTS (
                SELECT 1
-                 FROM follows
+                 FROM visible_follows
                 WHERE follower_id = :me
                   AND followed_id = users.id
            ), 'true', 'false')))) AS response

@@ -9,7 +9,7 @@
 SELECT users.id,
        users.email_key
   FROM password_resets
-  JOIN users ON users.id = password_resets.user_id
+  JOIN visible_users AS users ON users.id = password_resets.user_id
  WHERE password_resets.token_hash = :token_hash
    AND password_resets.created_at > :expired
    AND password_resets.created_at <= :now;

@@ -5,4 +5,7 @@
 -- Returns a verdict, or no row while the token is there.
 
 SELECT 'token: is wrong or too old' AS verdict
- WHERE NOT EXISTS (SELECT 1 FROM password_resets WHERE token_hash = :token_hash);
+ WHERE NOT EXISTS (SELECT 1
+                     FROM password_resets
+                     JOIN visible_users AS users ON users.id = password_resets.user_id
+                    WHERE password_resets.token_hash = :token_hash);

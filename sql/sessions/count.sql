@@ -5,5 +5,5 @@
 -- Returns one number. Walks the part of sessions_last_used_at_idx that it counts.
 
 SELECT count(*) AS sessions
-  FROM sessions
+  FROM visible_sessions
  WHERE last_used_at > :expired;

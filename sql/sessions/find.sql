@@ -11,6 +11,6 @@
 SELECT user_id,
        last_used_at,
        last_used_at NOT BETWEEN :touch_before AND :now AS due
-  FROM sessions
+  FROM visible_sessions
  WHERE token_hash = :token_hash
    AND last_used_at > :expired;

@@ -5,4 +5,4 @@
 -- Returns a verdict, or no row while the session is open.
 
 SELECT 'token: is invalid' AS verdict
- WHERE NOT EXISTS (SELECT 1 FROM sessions WHERE token_hash = :token_hash);
+ WHERE NOT EXISTS (SELECT 1 FROM visible_sessions WHERE token_hash = :token_hash);

@@ -24,12 +24,13 @@ registered AS (
 ),
 written AS MATERIALIZED (
     SELECT substr(created_at, 1, 10) AS day, author_id, 1 AS is_article
-      FROM articles
+      FROM visible_articles
      WHERE created_at >= :since
      UNION ALL
     SELECT substr(created_at, 1, 10), author_id, 0
       FROM comments
      WHERE created_at >= :since
+       AND id NOT IN (SELECT id FROM hidden_comments)
 ),
 published AS (
     SELECT day,

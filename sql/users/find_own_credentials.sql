@@ -7,5 +7,5 @@
 SELECT username_key,
        email_key,
        password_hash
-  FROM users
+  FROM visible_users
  WHERE id = :me;

@@ -5,4 +5,4 @@
 -- Returns a verdict, or no row while the account may be used.
 
 SELECT 'token: is invalid' AS verdict
- WHERE NOT EXISTS (SELECT 1 FROM users WHERE id = :me AND suspended_at IS NULL);
+ WHERE NOT EXISTS (SELECT 1 FROM visible_users WHERE id = :me AND suspended_at IS NULL);

@@ -11,6 +11,6 @@ SELECT json_object('user', json_object(
            'username', users.username,
            'bio',      users.bio,
            'image',    users.image)) AS response
-  FROM sessions
+  FROM visible_sessions AS sessions
   JOIN users ON users.id = sessions.user_id
  WHERE sessions.token_hash = :token_hash;

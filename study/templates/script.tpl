@@ -4,7 +4,12 @@
 % if made:
 <p class="lead">Made or changed
 % for number, thing in enumerate(made):
-{{", " if number else ""}}<a href="/study/tables/{{thing.table}}{{"" if thing.kind == "table" else "#" + thing.name}}">{{thing.name}}</a>\\
+{{", " if number else ""}}\\
+% if thing.kind == "view":
+{{thing.name}}\\
+% else:
+<a href="/study/tables/{{thing.table}}{{"" if thing.kind == "table" else "#" + thing.name}}">{{thing.name}}</a>\\
+% end
 % end
 .</p>
 % end

@@ -29,6 +29,8 @@ ROWS: dict[str, Row] = {
     "audit": {"id": 41, "created_at": NOW, "action": "article.delete", "object_id": 11, "request_id": "a-request"}
     | {"actor_id": 3, "user_id": 7},
     "password_resets": {"token_hash": "0d" * 32, "user_id": 3, "created_at": NOW},
+    "closed_accounts": {"user_id": 3},
+    "hidden_authors": {"user_id": 3},
     "outbox": {"id": 51, "user_id": 3, "created_at": NOW, "next_attempt_at": NOW, "attempts": 2},
 }
 

@@ -178,6 +178,8 @@ def test_every_foreign_key_has_an_on_delete(schema):
 def test_every_foreign_key_leads_an_index(schema):
     for table in tables(schema):
         leading = {columns[0] for _, columns in indexes(schema, table)}
+        columns = schema.execute(f"PRAGMA table_info ({table})").fetchall()
+        leading |= {name for _, name, kind, *_, is_key in columns if kind == "INTEGER" and is_key}
 
         assert {key[3] for key in schema.execute(f"PRAGMA foreign_key_list ({table})")} <= leading
 

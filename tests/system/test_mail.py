@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
 
+import background
 import mail
 from config import Config
 from tests.conftest import sqlite
@@ -139,7 +141,7 @@ def send_one(asks, db):
         api = asks(smtp_url=url)
         api.someone("ann")
         requests(api, "ann")
-        mail._send_next(Config(smtp_url=url), db, logging.getLogger("rowboat"))
+        mail.send_next(Config(smtp_url=url), db)
 
     return send
 
@@ -229,7 +231,8 @@ def test_two_senders_send_each_mail_once_and_requests_do_not_wait_for_them(asks,
     api = asks(smtp_url=config.smtp_url)
     for name in ("ann", "bob"):
         api.someone(name)
-    with mail.sending(config, db), mail.sending(config, db):
+    jobs = {"mail": partial(mail.send_next, config, db)}
+    with background.doing(jobs), background.doing(jobs):
         requests(api, "ann", "bob")
         office.takes(2)
         assert api.logs_in("bob@example.org").me()["username"] == "bob"

@@ -161,6 +161,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.parametrize("route", [("DELETE", "/api/user"), ("POST", "/api/user/deletion")], ids=["DELETE", "POST"])
+def test_what_a_deleted_account_leaves_is_removed_also_after_a_crash(tmp_path, route):
+    article = {"title": "Dawn", "description": "About it", "body": "The text", "tagList": []}
+    with serving(tmp_path, "--workers", "2") as server:
+        token = f"Token {server.token('ann')}"
+        for _ in range(60):
+            assert server.ask("POST", "/api/articles", {"article": article}, authorization=token)[0] == 201
+        leaving = {"user": {"password": PASSWORD, "content": "delete"}}
+        assert server.ask(*route, leaving, authorization=token)[0] == 204
+        assert server.ask("GET", "/api/articles")[1] == {"articles": [], "articlesCount": 0}
+        for pid in children_of(server.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: server.rows("SELECT id FROM users UNION SELECT id FROM articles") == [])
+
+
 def test_one_connection_serves_many_requests_whatever_came_before(server):
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
         connection.connect()
