@@ -90,7 +90,9 @@ class _Commands(click.Group):
             return super().invoke(context)
         except (ConfigError, StartupError, Unavailable, Refused, Problem, OSError, sqlite3.Error) as error:
             click.echo(f"rowboat: {error}", err=True)
-            context.exit(2)
+        except UnicodeEncodeError:
+            click.echo("rowboat: an argument is not UTF-8 text", err=True)
+        context.exit(2)
 
 
 @click.group(cls=_Commands, invoke_without_command=True)

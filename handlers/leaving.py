@@ -67,7 +67,14 @@ def close(db: Database, account: dict[str, Any], content: str, *guards: str, use
     )
 
 
-_OPTIONS = {"auth": "required", "body": ("user", Leaving), "status": 204, "slow": True, "errors": (409, 429)}
+_OPTIONS = {
+    "auth": "required",
+    "body": ("user", Leaving),
+    "status": 204,
+    "slow": True,
+    "secret": True,
+    "errors": (409, 429),
+}
 
 ROUTES = [
     ("DELETE", "/user", leave, _OPTIONS),

@@ -224,6 +224,12 @@ def test_an_unknown_username_is_refused(people, db, commands, arguments):
     assert audited(db) == []
 
 
+@pytest.mark.parametrize("arguments", ["promote", "suspend", "reset", "delete --content keep"])
+def test_an_argument_that_is_not_utf_8_is_refused(people, db, commands, arguments):
+    assert commands.error("user", *arguments.split(), "\udcff") == "an argument is not UTF-8 text"
+    assert audited(db) == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     ["user list", "user create ann a@b", "user promote ann", "user suspend ann", "user reset ann", "audit prune"],
