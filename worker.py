@@ -211,6 +211,9 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         self._refuse_slow(len(self.slow_dispatcher.queue) - _MAX_WAITING_FOR_SLOW)
 
     def _is_slow(self, request: framing.Parser) -> bool:
+        # A large body takes as long, for the words of an article are indexed: a flood of them keeps nobody waiting.
+        if len(request.body_rcv or ()) >= buffers.BODY_IN_MEMORY_BYTES:
+            return True
         # The path as the application gets it: decoded, without further slashes.
         return bool(self._slow.fullmatch(f"{request.command} /{request.path.strip('/')}"))
 

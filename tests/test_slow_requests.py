@@ -1,10 +1,13 @@
-"""The requests that hash a password: which they are, and what they are answered when too many wait."""
+"""The slow requests: which they are, and what they are answered when too many wait."""
 
 import inspect
 
 import pytest
+from waitress.adjustments import Adjustments
 
 import app
+import framing
+import worker
 from handlers import slow_requests
 
 SLOW = slow_requests(app.routes())
@@ -50,6 +53,17 @@ def test_a_slow_request_is_known_by_method_and_path(prefix):
 )
 def test_what_is_only_named_like_one_is_not_slow(request_line):
     assert not SLOW.fullmatch(request_line)
+
+
+@pytest.mark.parametrize(("length", "slow"), [(65_535, False), (65_536, True)])
+def test_a_request_with_a_large_body_is_slow_on_every_route(length, slow):
+    server = object.__new__(worker._Server)
+    server._slow = SLOW
+    request = framing.Parser(Adjustments())
+    request.received(b"POST /api/articles HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % length)
+    request.received(b" " * length)
+
+    assert server._is_slow(request) is slow
 
 
 def test_a_slow_route_may_have_parameters_and_any_method():
