@@ -1,5 +1,6 @@
 """Every error that a client can get, once: its status, its key, its message."""
 
+import functools
 import json
 import logging
 import re
@@ -138,7 +139,6 @@ CONSTRAINTS = {
 }
 
 
-_VERDICT = re.compile(r"\bverdict\b", re.IGNORECASE)
 # A text in a verdict's statement that is not compared with anything: a verdict, or a part of one.
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
 _COMPARED = re.compile(
@@ -150,18 +150,28 @@ _PARTS_OF_TOO_MANY = {": too many attempts; try again in ", " second", " seconds
 def require_declared(files: Iterable[SQLFile]) -> None:
     """Raise StartupError for a verdict of a SQL file for which there is no response here."""
     for file in files:
-        guards = (each for each in file.statements if "verdict" in each.lower())  # the others need no closer look
-        for statement in filter(_VERDICT.search, map(blank_comments, guards)):
-            texts = _TEXT.findall(_COMPARED.sub("", statement))
-            for text in texts:
-                thing, colon, message = text.partition(": ")
-                if not (thing and colon and message in _VERDICTS) and text not in _PARTS_OF_TOO_MANY:
-                    raise StartupError(
-                        f"{file.path}: the verdict {text!r} is not declared; write 'thing: message', with one of the "
-                        f"messages of plugins/errors.py: {', '.join(_VERDICTS)}"
-                    )
-            if not (texts and re.search(r"(?i:\bAS)\s+verdict\b", statement)):
-                raise StartupError(f"{file.path}: a verdict is written as 'thing: message' AS verdict, in lower case")
+        for statement in file.statements:
+            if mistake := _mistake(statement):
+                raise StartupError(f"{file.path}: {mistake}")
+
+
+@functools.cache  # one program makes one application; its tests make thousands
+def _mistake(statement: str) -> str | None:
+    """What is wrong with the verdicts that a statement may return; None where nothing is, or where it has none."""
+    code = blank_comments(statement)
+    if not re.search(r"\bverdict\b", code, re.IGNORECASE):
+        return None
+    texts = _TEXT.findall(_COMPARED.sub("", code))
+    for text in texts:
+        thing, colon, message = text.partition(": ")
+        if not (thing and colon and message in _VERDICTS) and text not in _PARTS_OF_TOO_MANY:
+            return (
+                f"the verdict {text!r} is not declared; write 'thing: message', with one of the messages of "
+                f"plugins/errors.py: {', '.join(_VERDICTS)}"
+            )
+    if not (texts and re.search(r"(?i:\bAS)\s+verdict\b", code)):
+        return "a verdict is written as 'thing: message' AS verdict, in lower case"
+    return None
 
 
 def refused(refusal: Refused) -> Problem:
