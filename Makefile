@@ -19,7 +19,7 @@ demo: install             ## the same, with demo content in data/demo.db
 	@echo "Study the SQL: http://127.0.0.1:$${ROWBOAT_PORT:-8080}/study"
 	ROWBOAT_STUDY=on $(BIN)/python app.py serve --database data/demo.db
 
-test: .venv/tests         ## the tests that run in one process, without a server; under a minute
+test: .venv/tests         ## the tests that run in one process, without a server
 	$(PYTEST) $(IN_PROCESS) --randomly-seed=$(SEED)
 
 test-all: test docs-check ## those once more with a random seed, the documents, and the tests that start processes
