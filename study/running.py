@@ -68,9 +68,9 @@ def is_hidden(table: str, column: str) -> bool:
 
 
 @contextmanager
-def guarded(database: Database, hidden: set[str], seconds: float = MOST_SECONDS) -> Iterator[sqlite3.Connection]:
+def guarded(database: Database, hidden: set[str]) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, sees NULL in place of secrets (whose columns are added to `hidden`), and runs for
-    at most so many seconds, then with sqlite3.OperationalError: interrupted."""
+    at most MOST_SECONDS, then with sqlite3.OperationalError: interrupted."""
 
     def authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_READ and first and second and is_hidden(first, second):
@@ -88,12 +88,12 @@ def guarded(database: Database, hidden: set[str], seconds: float = MOST_SECONDS)
             connection.execute(f'SELECT 1 FROM "{table}" LIMIT 0').fetchall()
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         connection.set_authorizer(authorize)
-        until = time.monotonic() + seconds
-        connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
+        until = database.clock.monotonic() + MOST_SECONDS
+        connection.set_progress_handler(lambda: database.clock.monotonic() > until, _STEPS_BETWEEN_LOOKS)
         yield connection
 
 
-def run(database: Database, file: SQLFile, values: Mapping[str, Any], seconds: float = MOST_SECONDS) -> Result:
+def run(database: Database, file: SQLFile, values: Mapping[str, Any]) -> Result:
     """What a reading file answers to these parameters. Raises Unusable."""
     if file.writes:
         raise Unusable("This file writes, and these pages never do.")
@@ -103,7 +103,7 @@ def run(database: Database, file: SQLFile, values: Mapping[str, Any], seconds: f
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = []
     try:
-        with guarded(database, hidden, seconds) as connection:
+        with guarded(database, hidden) as connection:
             for _ in range(2):  # the second time it is prepared, and its pages are in memory, as on a server that runs
                 began = time.perf_counter()
                 for statement in file.statements:
@@ -113,7 +113,7 @@ def run(database: Database, file: SQLFile, values: Mapping[str, Any], seconds: f
                 ms = 1000 * (time.perf_counter() - began)
     except (sqlite3.Error, OverflowError) as error:
         if "interrupted" in str(error):
-            raise Unusable(f"It took more than {seconds:g} s, and was stopped: nothing long runs here.") from error
+            raise Unusable(f"It took more than {MOST_SECONDS:g} s, and was stopped: nothing long runs here.") from error
         raise Unusable(f"SQLite says: {error}.") from error
     return Result(columns, rows[:MOST_ROWS], len(rows) > MOST_ROWS, ms, sorted(hidden))
 

@@ -19,6 +19,7 @@ import app
 import cleanup
 import db.connection as connection_module
 import db.database as db_module
+import health
 import passwords
 from config import Config
 from db import Database
@@ -117,6 +118,14 @@ def no_syncs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """A check of /readyz waits for its turn, however busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(health, "_PATIENCE_S", 60)
+        yield
+
+
 @pytest.fixture
 def real_syncs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commits wait for the disk as those of servers do, for tests that look at it."""
@@ -161,7 +170,7 @@ def commands(
 
 def sqlite(db: Database, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """What SQLite answers on a connection of its own: for what no route tells, and for turning clocks back."""
-    with closing(sqlite3.connect(db.path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(db.path, timeout=60, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         return connection.execute(sql, values).fetchall()
 
