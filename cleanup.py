@@ -2,8 +2,8 @@
 
 from db import Database
 
-# So many rows of each of eleven kinds in one transaction: fewer than 200. And so many characters of articles, and as
-# many of comments, unless a single one is longer.
+# Limits of one transaction: rows of each of the eleven kinds, so fewer than 200 in all; and characters of articles, and
+# likewise of comments. A single longer text is removed by itself.
 _MOST_ROWS = 18
 _MOST_CHARACTERS = 50_000
 

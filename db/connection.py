@@ -12,6 +12,9 @@ BUSY_TIMEOUT_MS = 5000
 # To this size a WAL is cut when it is begun anew; it never shrinks otherwise.
 WAL_BYTES = 64 * 1024 * 1024
 
+# What to do about a file that is no database.
+ANOTHER_FILE = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
+
 _left_to_others: set[Path] = set()
 _kept_open: dict[Path, sqlite3.Connection] = {}
 
@@ -78,7 +81,7 @@ def connect(
         if code == sqlite3.SQLITE_CORRUPT:
             advice = "restore a copy; docs/operations.md, What to do when, has more"
         else:
-            advice = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
+            advice = ANOTHER_FILE
         kind = Unusable(path, str(error), advice) if is_damage(error) else StartupError(f"{path}: {error}; {advice}")
         raise kind from error
     return connection

@@ -9,10 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 import files
-from db.connection import connect, ensure_wal, keep_wal
+from db.connection import ANOTHER_FILE, connect, ensure_wal, keep_wal
 from db.errors import StartupError, Unusable, is_damage
-
-_ANOTHER_FILE = "name another one (--database, ROWBOAT_DATABASE), or move this one away"
 
 
 def open_lock(database: Path, end: str) -> int:
@@ -127,7 +125,7 @@ def require_one_name(database: Path) -> None:
     """Raise Unusable for what is no file, and for one with several names: SQLite would keep a WAL for each, and lose
     what is in one."""
     if database.exists() and not database.is_file():
-        raise Unusable(database, "not a regular file", _ANOTHER_FILE)
+        raise Unusable(database, "not a regular file", ANOTHER_FILE)
     if database.is_file() and database.stat().st_nlink > 1:
         raise Unusable(database, "it has another name, a hard link", "delete that one (find -samefile finds it)")
 
@@ -149,4 +147,4 @@ def _require_database(path: Path) -> None:
         require_one_name(path)
         with path.open("rb") as file:
             if file.read(16) not in (b"", b"SQLite format 3\0"):
-                raise Unusable(path, "not a database", _ANOTHER_FILE)
+                raise Unusable(path, "not a database", ANOTHER_FILE)

@@ -8,42 +8,35 @@ import pytest
 from db import StartupError
 from plugins.errors import require_declared
 
+UNDECLARED = [
+    "SELECT 'article: frozen' AS verdict",
+    "SELECT 'forbidden' AS verdict",
+    "SELECT ': forbidden' AS verdict",
+    "SELECT CASE WHEN role IN ('admin') THEN 'article: frozen' END AS verdict FROM users",
+    "SELECT iif(role = 'admin', 'article: not found', 'article: gone') as Verdict FROM users",
+    "SELECT 'article: ' || 'frozen' AS verdict",
+]
+UNCHECKED = [
+    "SELECT 'article: forbidden' verdict",
+    "SELECT 'article: forbidden' AS VERDICT",
+    "SELECT 'article: forbidden' AS [verdict]",
+    "SELECT 'article: forbidden' AS `verdict`",
+    "WITH found (verdict) AS (VALUES ('article: forbidden')) SELECT * FROM found",
+    "DELETE FROM articles RETURNING 'article: forbidden' verdict",
+    "SELECT :what AS verdict",
+    "SELECT username AS verdict FROM users",
+]
+
 
 @pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT 'article: frozen' AS verdict",
-        "SELECT 'forbidden' AS verdict",
-        "SELECT ': forbidden' AS verdict",
-        "SELECT CASE WHEN role IN ('admin') THEN 'article: frozen' END AS verdict FROM users",
-        "SELECT iif(role = 'admin', 'article: not found', 'article: gone') as Verdict FROM users",
-        "SELECT 'article: ' || 'frozen' AS verdict",
-    ],
+    ("statement", "error"),
+    [(each, "the verdict '.*' is not declared") for each in UNDECLARED]
+    + [(each, "a verdict is written as 'thing: message' AS verdict") for each in UNCHECKED],
 )
-def test_an_undeclared_verdict_stops_the_program(sql_files, statement):
+def test_a_verdict_that_is_undeclared_or_cannot_be_checked_stops_the_program(sql_files, statement, error):
     odd = replace(sql_files["articles/must_exist"], path=Path("sql/odd.sql"), statements=(statement,))
 
-    with pytest.raises(StartupError, match=r"sql/odd\.sql: the verdict '.*' is not declared"):
-        require_declared([odd])
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT 'article: forbidden' verdict",
-        "SELECT 'article: forbidden' AS VERDICT",
-        "SELECT 'article: forbidden' AS [verdict]",
-        "SELECT 'article: forbidden' AS `verdict`",
-        "WITH found (verdict) AS (VALUES ('article: forbidden')) SELECT * FROM found",
-        "DELETE FROM articles RETURNING 'article: forbidden' verdict",
-        "SELECT :what AS verdict",
-        "SELECT username AS verdict FROM users",
-    ],
-)
-def test_a_verdict_that_cannot_be_checked_stops_the_program(sql_files, statement):
-    odd = replace(sql_files["articles/must_exist"], path=Path("sql/odd.sql"), statements=(statement,))
-
-    with pytest.raises(StartupError, match=r"sql/odd\.sql: a verdict is written as 'thing: message' AS verdict"):
+    with pytest.raises(StartupError, match=rf"sql/odd\.sql: {error}"):
         require_declared([odd])
 
 
